@@ -1,0 +1,187 @@
+"""Overlapping windows over a padded image, and the blending of what a model says of each.
+
+The published prediction (Maslov et al. 2025): the image is padded to multiples of the window,
+windows of 384 pixels step by 192, and each window's class probabilities are weighted by a Gaussian
+around its centre. Geometry and tensors only; no files.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: its first row and column, its height and width."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+
+class Padding(NamedTuple):
+    """Padding of one axis: pixels before and after, and the padded size."""
+
+    before: int
+    after: int
+    size: int
+
+
+def centred_padding(size: int, window: int) -> Padding:
+    """Padding of an axis to window * (size // window + 1), the odd pixel at the end.
+
+    Args:
+        size: Length of the axis in pixels.
+        window: Window size in pixels.
+    """
+    padded = window * (size // window + 1)
+    before = (padded - size) // 2
+    return Padding(before, padded - size - before, padded)
+
+
+def window_starts(size: int, window: int, stride: int) -> list[int]:
+    """Starts of the windows along an axis, from 0 as long as they fit.
+
+    Where the stride leaves a rest at the end, one more window ends at the border. (The published
+    stride, half a window, never does.)
+    """
+    starts = list(range(0, size - window + 1, stride))
+    if starts[-1] + window < size:
+        starts.append(size - window)
+    return starts
+
+
+def blend_weights(window: int) -> Tensor:
+    """Weights exp(-d^2 / 2) of a window's pixels, d the distance from its centre.
+
+    Args:
+        window: Window size in pixels.
+
+    Returns:
+        float32 (window, window); the grid runs from -1 to 1 in both directions.
+    """
+    axis = torch.linspace(-1, 1, window)
+    return torch.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / 2)
+
+
+class BandBlender:
+    """Weighted sum of windows, kept for one row of windows at a time.
+
+    Windows are added from the top to the bottom; rows that no later window touches are handed out
+    and forgotten, so that memory grows with the width of an image and not with its height.
+
+    Args:
+        classes: Number of classes.
+        width: Width of the padded image in pixels.
+        window: Window size in pixels.
+    """
+
+    def __init__(self, classes: int, width: int, window: int) -> None:
+        self.window = window
+        self.weights = blend_weights(window)
+        self.total = torch.zeros(classes, window, width)
+        self.weight = torch.zeros(window, width)
+
+    def add(self, col: int, probabilities: Tensor) -> None:
+        """Add a window of the current row of windows.
+
+        Args:
+            col: First column of the window in the padded image.
+            probabilities: (classes, window, window).
+        """
+        columns = slice(col, col + self.window)
+        self.total[:, :, columns] += self.weights * probabilities
+        self.weight[:, columns] += self.weights
+
+    def advance(self, rows: int) -> Tensor:
+        """Hand out the top rows and move down by as many.
+
+        Args:
+            rows: Number of finished rows, at most a window.
+
+        Returns:
+            (classes, rows, width) blended probabilities.
+        """
+        finished = self.total[:, :rows] / self.weight[:rows]
+        self.total = torch.nn.functional.pad(self.total[:, rows:], (0, 0, 0, rows))
+        self.weight = torch.nn.functional.pad(self.weight[rows:], (0, 0, 0, rows))
+        return finished
+
+
+def blend_bands(
+    predict: Callable[[int, list[int]], Tensor],
+    height: int,
+    width: int,
+    window: int,
+    stride: int,
+    classes: int,
+    batch_size: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """Predict all windows of a padded image and blend them, band by band.
+
+    Args:
+        predict: Gives the class probabilities (n, classes, window, window) of the n windows that
+            start at a row and at each of some columns of the padded image.
+        height: Height of the padded image in pixels, at least a window.
+        width: Width of the padded image in pixels, at least a window.
+        window: Window size in pixels.
+        stride: Step between windows in pixels.
+        classes: Number of classes.
+        batch_size: Windows predicted at once.
+
+    Yields:
+        The first row of a band in the padded image, and its probabilities (classes, rows, width).
+    """
+    blender = BandBlender(classes, width, window)
+    rows, cols = window_starts(height, window, stride), window_starts(width, window, stride)
+    for row, next_row in zip(rows, [*rows[1:], height], strict=True):
+        for first in range(0, len(cols), batch_size):
+            batch = cols[first : first + batch_size]
+            for col, probabilities in zip(batch, predict(row, batch), strict=True):
+                blender.add(col, probabilities)
+        yield row, blender.advance(next_row - row)
+
+
+def predict_blended(
+    predict: Callable[[Tensor], Tensor],
+    image: Tensor,
+    window: int,
+    stride: int,
+    classes: int,
+    batch_size: int = 8,
+) -> Tensor:
+    """Predict a whole image in memory by blended windows.
+
+    Args:
+        predict: Maps windows (n, C, window, window) to probabilities (n, classes, window, window).
+        image: (C, H, W), scaled; padded here with 0 and cut again.
+        window: Window size in pixels.
+        stride: Step between windows in pixels.
+        classes: Number of classes.
+        batch_size: Windows predicted at once.
+
+    Returns:
+        float32 (classes, H, W) on the CPU.
+    """
+    _, height, width = image.shape
+    vertical, horizontal = centred_padding(height, window), centred_padding(width, window)
+    padded = torch.nn.functional.pad(
+        image, (horizontal.before, horizontal.after, vertical.before, vertical.after)
+    )
+
+    def predict_windows(row: int, cols: list[int]) -> Tensor:
+        batch = torch.stack([padded[:, row : row + window, c : c + window] for c in cols])
+        return predict(batch).float().cpu()
+
+    bands = [
+        band
+        for _, band in blend_bands(
+            predict_windows, vertical.size, horizontal.size, window, stride, classes, batch_size
+        )
+    ]
+    blended = torch.cat(bands, dim=1)
+    return blended[
+        :, vertical.before : vertical.before + height, horizontal.before : horizontal.before + width
+    ]
