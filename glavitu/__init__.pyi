@@ -1,0 +1,16 @@
+from . import callbacks as callbacks
+from . import datamodules as datamodules
+from . import datasets as datasets
+from . import mapping as mapping
+from . import metrics as metrics
+from . import models as models
+from . import tasks as tasks
+from ._version import __version__ as __version__
+from .datamodules import GlacierDataModule as GlacierDataModule
+from .datasets import GlacierRasters as GlacierRasters
+from .datasets import SyntheticGlaciers as SyntheticGlaciers
+from .features import FeatureGroup as FeatureGroup
+from .mapping import map_scene as map_scene
+from .models import FusedSegmenter as FusedSegmenter
+from .models import GlaViTU as GlaViTU
+from .tasks import GlaViTUTask as GlaViTUTask

@@ -1,0 +1,5 @@
+"""Models: GlaViTU, and baselines behind the same fusion. GlaViTU needs torch alone."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

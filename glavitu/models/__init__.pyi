@@ -1,0 +1,2 @@
+from .glavitu import GlaViTU as GlaViTU
+from .segmenter import FusedSegmenter as FusedSegmenter

@@ -1,0 +1,202 @@
+"""Loading the published Keras weights.
+
+A file that Keras' ``save_weights`` wrote lists its layers in order, and the weights of each layer
+in order: trainable ones first, then running statistics. The numbers in the names differ from file
+to file, so weights are matched by order and checked by shape. GlaViTU registers its modules in the
+same order, which makes the expected list a walk over its modules.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from glavitu.errors import InputError
+from glavitu.features import FeatureLike
+from glavitu.models.glavitu import GlaViTU
+from glavitu.models.setr import Attention, PositionalEmbedding
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass
+class Stored:
+    """A weight of the file: its layer, name and values."""
+
+    layer: str
+    name: str
+    values: Array
+
+
+@dataclass
+class Expected:
+    """A weight of the model: its name, its tensor and the shape Keras gives it."""
+
+    name: str
+    tensor: Tensor
+    shape: tuple[int, ...]
+
+    def fill(self, values: Array) -> None:
+        """Copy values of Keras' shape into the tensor."""
+        array = torch.from_numpy(values)
+        if self.tensor.ndim == 4:  # (height, width, in, out) to (out, in, height, width)
+            out, channels, height, width = self.tensor.shape
+            array = array.reshape(height, width, channels, out).permute(3, 2, 0, 1)
+        elif self.name.endswith("weight") and self.tensor.ndim == 2:  # (in, out) to (out, in)
+            array = array.reshape(self.tensor.shape[1], self.tensor.shape[0]).T
+        with torch.no_grad():
+            self.tensor.copy_(array.reshape(self.tensor.shape))
+
+
+def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
+    """Build GlaViTU from a published weight file; see :meth:`GlaViTU.from_keras`."""
+    path = Path(path)
+    layers = _read(path)
+    stored = [weight for layer in layers for weight in layer]
+    # The location encoding starts with a dense kernel, the fusion with a convolution's.
+    first = stored[0].values.shape
+    location_size = first[0] if len(first) == 2 else None
+    bodies = 3 if location_size is None else 4
+    heads = len(layers) - bodies
+    if heads not in (1, 2):
+        raise InputError(
+            f"{path}: has {len(layers)} layers with weights ({', '.join(g[0].layer for g in layers)}"
+            f"), but GlaViTU has {bodies} and one or two heads; is it another model's file?"
+        )
+    model = GlaViTU(features, stored[-1].values.shape[-1], location_size)
+    modules: list[tuple[str, nn.Module]] = [("fusion", model.fusion)]
+    modules += [("setr", model.setr), ("resunet", model.resunet)]
+    if heads == 2:
+        modules.append(("deep_supervision", model.deep_supervision))
+    modules.append(("output", model.output))
+    expected = [weight for name, module in modules for weight in _layer(name, module)]
+    _check(path, stored, expected, model)
+    for source, target in zip(stored, expected, strict=True):
+        target.fill(source.values)
+    return model.eval()
+
+
+def _check(path: Path, stored: list[Stored], expected: list[Expected], model: GlaViTU) -> None:
+    names = ", ".join(group.name for group in model.features)
+    advice = f"Check that the model was trained with the features {names}, in this order"
+    for source, target in zip(stored, expected, strict=False):
+        if source.values.shape != target.shape:
+            raise InputError(
+                f"{path}: weight {source.name} of layer {source.layer} has shape "
+                f"{source.values.shape}, but {target.name} expects {target.shape}. {advice}"
+            )
+    if len(stored) > len(expected):
+        extra = stored[len(expected)]
+        raise InputError(
+            f"{path}: weight {extra.name} of layer {extra.layer} with shape {extra.values.shape} "
+            f"has no place in the model ({len(stored)} weights, {len(expected)} expected). {advice}"
+        )
+    if len(stored) < len(expected):
+        missing = expected[len(stored)]
+        raise InputError(
+            f"{path}: ends after {len(stored)} weights; {missing.name} with shape {missing.shape} "
+            f"is missing ({len(expected)} expected). {advice}"
+        )
+
+
+def _read(path: Path) -> list[list[Stored]]:
+    """Read the layers that have weights, in file order."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the weights that Keras saved as HDF5")
+    try:
+        with h5py.File(path, "r") as file:
+            if "layer_names" not in file.attrs:
+                raise InputError(
+                    f"{path}: has no attribute layer_names; expected a file that Keras' "
+                    "save_weights wrote as HDF5"
+                )
+            layers = [
+                [
+                    Stored(layer, name, np.asarray(file[layer][name], dtype=np.float32))
+                    for name in _names(file[layer].attrs["weight_names"])
+                ]
+                for layer in _names(file.attrs["layer_names"])
+            ]
+    except (OSError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as Keras weights; the file is truncated or damaged, so fetch "
+            f"it again ({error})"
+        ) from error
+    layers = [layer for layer in layers if layer]
+    if not layers:
+        raise InputError(f"{path}: holds no weights at all; save the trained model's weights again")
+    return layers
+
+
+def _names(attribute: npt.NDArray[np.bytes_] | npt.NDArray[np.str_]) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in attribute]
+
+
+def _layer(name: str, module: nn.Module) -> list[Expected]:
+    """List what Keras stores of a module: trainable weights, then running statistics."""
+    if name == "fusion" and getattr(module, "location", None) is not None:
+        # Published files keep the location encoding as a layer of its own, before the fusion.
+        children = dict(module.named_children())
+        location = children.pop("location")
+        rest = nn.ModuleDict(children)
+        return _layer("fusion.location", location) + _layer("fusion", rest)
+    leaves = list(_leaves(name, module))
+    trainable = [weight for prefix, leaf in leaves for weight in _trainable(prefix, leaf)]
+    running = [
+        Expected(f"{prefix}.{statistic}", getattr(leaf, statistic), (leaf.num_features,))
+        for prefix, leaf in leaves
+        if isinstance(leaf, nn.BatchNorm1d | nn.BatchNorm2d)
+        for statistic in ("running_mean", "running_var")
+    ]
+    return trainable + running
+
+
+def _leaves(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(module, Attention) or not list(module.children()):
+        yield prefix, module
+    else:
+        for name, child in module.named_children():
+            yield from _leaves(f"{prefix}.{name}", child)
+
+
+def _trainable(prefix: str, leaf: nn.Module) -> Iterator[Expected]:
+    if isinstance(leaf, PositionalEmbedding):
+        yield Expected(f"{prefix}.embedding", leaf.embedding, tuple(leaf.embedding.shape))
+    elif isinstance(leaf, Attention):
+        yield from _attention(prefix, leaf)
+    elif isinstance(leaf, nn.Conv2d):
+        out, channels, height, width = leaf.weight.shape
+        # 1x1 convolutions are dense layers in Keras but for the last one of the upsampling, and
+        # the patch embedding is a dense layer over flattened patches.
+        if prefix.endswith("setr.embedding"):
+            shape: tuple[int, ...] = (height * width * channels, out)
+        elif (height, width) == (1, 1) and not prefix.startswith("setr."):
+            shape = (channels, out)
+        else:
+            shape = (height, width, channels, out)
+        yield Expected(f"{prefix}.weight", leaf.weight, shape)
+        if leaf.bias is not None:
+            yield Expected(f"{prefix}.bias", leaf.bias, (out,))
+    elif isinstance(leaf, nn.Linear):
+        yield Expected(f"{prefix}.weight", leaf.weight, tuple(leaf.weight.shape[::-1]))
+        yield Expected(f"{prefix}.bias", leaf.bias, tuple(leaf.bias.shape))
+    else:
+        for name, parameter in leaf.named_parameters():  # norms: gamma, beta
+            yield Expected(f"{prefix}.{name}", parameter, tuple(parameter.shape))
+
+
+def _attention(prefix: str, attention: Attention) -> Iterator[Expected]:
+    width = attention.query.in_features
+    heads, size = attention.heads, width // attention.heads
+    for name in ("query", "key", "value"):
+        layer: nn.Linear = getattr(attention, name)
+        yield Expected(f"{prefix}.{name}.weight", layer.weight, (width, heads, size))
+        yield Expected(f"{prefix}.{name}.bias", layer.bias, (heads, size))
+    output = attention.output
+    yield Expected(f"{prefix}.output.weight", output.weight, (heads, size, width))
+    yield Expected(f"{prefix}.output.bias", output.bias, (width,))
