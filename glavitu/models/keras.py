@@ -6,6 +6,7 @@ to file, so weights are matched by order and checked by shape. GlaViTU registers
 same order, which makes the expected list a walk over its modules.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,12 @@ def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
     modules += [("setr", model.setr), ("resunet", model.resunet)]
     if heads == 2:
         modules.append(("deep_supervision", model.deep_supervision))
+    else:
+        warnings.warn(
+            f"{path} has no deep-supervision head; the model's own starts untrained, which matters "
+            "for finetuning alone",
+            stacklevel=3,
+        )
     modules.append(("output", model.output))
     expected = [weight for name, module in modules for weight in _layer(name, module)]
     _check(path, stored, expected, model)
@@ -88,7 +95,7 @@ def _check(path: Path, stored: list[Stored], expected: list[Expected], model: Gl
         if source.values.shape != target.shape:
             raise InputError(
                 f"{path}: weight {source.name} of layer {source.layer} has shape "
-                f"{source.values.shape}, but {target.name} expects {target.shape}. {advice}"
+                f"{source.values.shape}, but the model's {target.name} expects {target.shape}. {advice}"
             )
     if len(stored) > len(expected):
         extra = stored[len(expected)]
@@ -99,8 +106,8 @@ def _check(path: Path, stored: list[Stored], expected: list[Expected], model: Gl
     if len(stored) < len(expected):
         missing = expected[len(stored)]
         raise InputError(
-            f"{path}: ends after {len(stored)} weights; {missing.name} with shape {missing.shape} "
-            f"is missing ({len(expected)} expected). {advice}"
+            f"{path}: ends after {len(stored)} weights; the model's {missing.name} with shape "
+            f"{missing.shape} is missing ({len(expected)} expected). {advice}"
         )
 
 

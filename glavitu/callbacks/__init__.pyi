@@ -1,0 +1,3 @@
+from .predictions import PredictionFigures as PredictionFigures
+from .predictions import PredictionWriter as PredictionWriter
+from .region_report import RegionReport as RegionReport

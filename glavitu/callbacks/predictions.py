@@ -1,0 +1,121 @@
+"""What a model predicts, as figures while it trains and as rasters when it is asked to predict."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from glavitu.confidence import confidence
+
+
+class PredictionFigures(Callback):
+    """Draws validation samples with their predictions after each validation.
+
+    They go to the logger: as images to W&B and TensorBoard, as PNG files beside the CSV log.
+
+    Args:
+        samples: Number of samples to draw, from the first batches.
+    """
+
+    def __init__(self, samples: int = 4) -> None:
+        self.samples = samples
+        self._drawn = 0
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start to count anew."""
+        self._drawn = 0
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw samples of a batch until there are enough."""
+        datamodule = getattr(trainer, "datamodule", None)
+        plot = getattr(datamodule, "plot", None)
+        if trainer.sanity_checking or not trainer.is_global_zero or plot is None:
+            return
+        for index in range(min(len(batch["image"]), self.samples - self._drawn)):
+            sample = {key: batch[key][index] for key in ("image", "mask")}
+            figure = plot(sample | {"prediction": outputs[index]})
+            if figure is not None:
+                name = f"val_sample_{self._drawn}"
+                for logger in trainer.loggers:
+                    log_figure(logger, name, figure, trainer.global_step)
+            self._drawn += 1
+
+
+def log_figure(logger: Logger, name: str, figure: Figure, step: int) -> None:
+    """Give a figure to a logger, or leave it beside the CSV log as a PNG file."""
+    if isinstance(logger, WandbLogger):
+        import wandb
+
+        logger.experiment.log({name: wandb.Image(figure)}, commit=False)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_figure(name, figure, global_step=step)
+    elif isinstance(logger, CSVLogger):
+        folder = Path(logger.log_dir) / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{name}.png")
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what ``predict`` says of each tile as a GeoTIFF on the tile's grid.
+
+    Band 1 is the glacier probability, band 2 the confidence, both in [0, 1].
+
+    Args:
+        output: Folder for the files; by default ``predictions`` in the run's folder.
+    """
+
+    def __init__(self, output: str | None = None) -> None:
+        super().__init__("batch")
+        self.output = output
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Tensor,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the tiles of a batch."""
+        folder = Path(self.output or Path(trainer.log_dir or trainer.default_root_dir) / "predictions")
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset = trainer.datamodule.predict_dataset  # type: ignore[attr-defined]
+        for number, probabilities in zip(batch["tile"].tolist(), prediction, strict=True):
+            tile = dataset.tiles[number]
+            bands = np.stack([probabilities[1].numpy(), confidence(probabilities, 0).numpy()])
+            origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
+            final = folder / f"{tile.name}.tif"
+            partial = final.with_name(f".{final.name}.partial")
+            with rasterio.open(
+                partial,
+                "w",
+                driver="GTiff",
+                dtype="float32",
+                count=2,
+                height=tile.extent.height,
+                width=tile.extent.width,
+                crs=tile.crs,
+                transform=tile.transform * origin,
+                compress="deflate",
+                tiled=True,
+            ) as file:
+                file.write(bands)
+                file.descriptions = ("probability", "confidence")
+            partial.replace(final)

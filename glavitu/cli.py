@@ -1,0 +1,198 @@
+"""The command line. What a command needs is imported when it runs, so that help is quick."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from glavitu._version import __version__
+from glavitu.errors import InputError
+
+#: Commands of Lightning's, each with its own options.
+LIGHTNING = {
+    "fit": "train a model: glavitu fit --config configs/everest.yaml",
+    "validate": "loss and IoU of a checkpoint on the validation windows",
+    "test": "scores of a checkpoint per region, on whole test tiles",
+    "predict": "write probability and confidence of each test tile as GeoTIFF",
+}
+
+#: Options of `map` and the feature groups whose rasters they take.
+RASTERS = {
+    "optical": ("optical", "top-of-atmosphere reflectance: blue, green, red, nir, swir1, swir2"),
+    "elevation": ("dem", "elevation in metres; a second band may give the slope in degrees"),
+    "slope": ("slope", "slope in degrees; computed from the elevation where not given"),
+    "co-pol-sar": ("co_pol_sar", "sigma0 (linear), co-polarised: ascending, descending"),
+    "cross-pol-sar": ("cross_pol_sar", "sigma0 (linear), cross-polarised: ascending, descending"),
+    "in-sar": ("in_sar", "interferometric coherence: ascending, descending"),
+    "thermal": ("thermal", "brightness temperature in kelvin"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments, those of the process by default.
+
+    Returns:
+        The exit status: 0, or 1 where the input cannot be used.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in LIGHTNING:
+            from glavitu.lightning_cli import run
+
+            run(arguments)
+        else:
+            options = _parser().parse_args(arguments)
+            options.run(options)
+    except InputError as error:
+        print(f"glavitu: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("glavitu: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone; what Python flushes at exit must find a place.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glavitu",
+        description="Map glaciers from satellite data with GlaViTU.",
+        epilog="New here? `glavitu demo` shows the whole way in under five minutes. "
+        "`glavitu COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"glavitu {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    for name, text in LIGHTNING.items():
+        commands.add_parser(name, help=text, add_help=False)
+    _add_map(commands)
+    _add_import_keras(commands)
+    return parser
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_demo(commands: Commands) -> None:
+    text = "write a synthetic world, train on it, test, and map a scene"
+    parser = commands.add_parser(
+        "demo",
+        help=text,
+        description=f"The whole way in a few minutes on a CPU: {text}. Nothing is downloaded.",
+    )
+    parser.add_argument(
+        "--output", default="glavitu_demo", metavar="DIR", help="folder for all files (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of world and training (%(default)s)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from glavitu.demo import demo
+
+    demo(options.output, options.seed)
+
+
+def _add_map(commands: Commands) -> None:
+    text = "map the glaciers of a scene: outlines, confidence and a picture"
+    parser = commands.add_parser(
+        "map",
+        help=text,
+        description="Map the glaciers of a scene. Give a raster for each feature group that the "
+        "checkpoint was trained on; all on one grid. Writes outlines.tif (1 = glacier, 255 = no "
+        "data), confidence.tif (0 to 1), outlines.gpkg (polygons with area and confidence) and "
+        "preview.png.",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="CKPT",
+        help="trained model, from `glavitu fit` or `glavitu import-keras`",
+    )
+    rasters = parser.add_argument_group("rasters (GeoTIFF or what GDAL reads)")
+    for option, (_, help_text) in RASTERS.items():
+        rasters.add_argument(f"--{option}", metavar="FILE", help=help_text)
+    rasters.add_argument(
+        "--feature",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="raster of a feature group of your own; may be repeated",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the map")
+    parser.add_argument(
+        "--region",
+        metavar="CODE",
+        help="region of the scene, such as HMA, for models with region encoding",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=4, help="windows predicted at once (%(default)s)"
+    )
+    parser.set_defaults(run=_map)
+
+
+def _map(options: argparse.Namespace) -> None:
+    import torch
+
+    from glavitu.mapping import map_scene
+    from glavitu.tasks import GlaViTUTask
+
+    files = {
+        group: getattr(options, option.replace("-", "_"))
+        for option, (group, _) in RASTERS.items()
+        if getattr(options, option.replace("-", "_")) is not None
+    }
+    for feature in options.feature:
+        name, equals, path = feature.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--feature {feature!r}: expected NAME=FILE, such as rgb=scene.tif")
+        if name in files:
+            raise InputError(f"--feature {feature!r}: {name!r} is given twice; give it once")
+        files[name] = path
+    task = GlaViTUTask.from_checkpoint(options.checkpoint)
+    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
+    result = map_scene(
+        task, files, options.output, region=options.region, batch_size=options.batch_size
+    )
+    print(f"{result.glaciers} glacier outlines, {result.area_km2:.2f} km2")
+    for path in (result.outlines, result.classes, result.confidence, result.preview):
+        print(f"  {path}")
+
+
+def _add_import_keras(commands: Commands) -> None:
+    text = "turn published Keras weights into a checkpoint"
+    parser = commands.add_parser(
+        "import-keras",
+        help=text,
+        description="Turn Keras weights of the published GlaViTU into a checkpoint that test, map "
+        "and finetuning accept. Location encoding and number of classes are read from the file.",
+    )
+    parser.add_argument("weights", metavar="WEIGHTS.h5", help="file that Keras' save_weights wrote")
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        required=True,
+        metavar="GROUP",
+        help="feature groups in the order of the training, such as: optical dem",
+    )
+    parser.add_argument("--output", required=True, metavar="CKPT", help="checkpoint to write")
+    parser.set_defaults(run=_import_keras)
+
+
+def _import_keras(options: argparse.Namespace) -> None:
+    from glavitu.tasks.checkpoints import import_keras
+
+    task = import_keras(options.weights, options.features, options.output)
+    weights = sum(parameter.numel() for parameter in task.model.parameters())
+    print(
+        f"{options.output}: {weights:,} trainable weights, features "
+        f"{', '.join(options.features)}, {task.num_classes} classes, location "
+        f"{task.location or 'none'}"
+    )

@@ -1,0 +1,1 @@
+from .glacier import GlacierDataModule as GlacierDataModule

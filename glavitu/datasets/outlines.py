@@ -1,0 +1,171 @@
+"""Labels: glacier outlines as a raster or as polygons, read on an image's grid."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import rasterio
+import rasterio.windows
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.errors import RasterioError
+from rasterio.features import rasterize
+
+from glavitu.errors import InputError
+from glavitu.windows import Window
+
+VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".parquet")
+RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
+
+Mask = npt.NDArray[np.uint8]
+
+
+class VectorOutlines:
+    """Polygons in any CRS, rasterised on an image's grid: 1 where a pixel's centre is inside.
+
+    Args:
+        path: GeoPackage, Shapefile or GeoJSON.
+        crs: CRS of the image.
+        transform: Affine transform of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Raises:
+        InputError: If the file is missing or unreadable, has no CRS, holds something else than
+            polygons, or has outlines of which none overlaps the image.
+    """
+
+    def __init__(self, path: Path, crs: Any, transform: Any, height: int, width: int) -> None:
+        self.transform = transform
+        outlines = _read_polygons(path)
+        outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
+        self.geometries = np.asarray(outlines.geometry.make_valid())
+        self.tree = shapely.STRtree(self.geometries)
+        corners = [transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))]
+        if len(outlines) and not len(self.tree.query(shapely.Polygon(corners), "intersects")):
+            left, bottom, right, top = outlines.total_bounds
+            x, y = zip(*corners, strict=True)
+            raise InputError(
+                f"{path}: none of its {len(outlines)} outlines overlaps the image. In the image's "
+                f"CRS they span x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}; the image "
+                f"spans x {min(x):.6g} to {max(x):.6g}, y {min(y):.6g} to {max(y):.6g}. Give "
+                "outlines of the same place, and check that their CRS is right"
+            )
+
+    def read(self, window: Window) -> Mask:
+        """Rasterise a window, uint8 (h, w); it may reach beyond the image."""
+        transform = rasterio.windows.transform(
+            rasterio.windows.Window(window.col, window.row, window.width, window.height),
+            self.transform,
+        )
+        shape = (window.height, window.width)
+        corners = [
+            transform * c
+            for c in ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))
+        ]
+        inside = self.geometries[self.tree.query(shapely.Polygon(corners))]
+        if not len(inside):
+            return np.zeros(shape, dtype=np.uint8)
+        mask: Mask = rasterize(inside, out_shape=shape, transform=transform, dtype=np.uint8)
+        return mask
+
+
+class RasterOutlines:
+    """A label raster on an image's grid: 1 is glacier, all else is not.
+
+    Args:
+        path: Raster of one band.
+        crs: CRS of the image.
+        transform: Affine transform of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Raises:
+        InputError: If the file is missing or unreadable, has more than one band, or is on another
+            grid than the image.
+    """
+
+    def __init__(self, path: Path, crs: Any, transform: Any, height: int, width: int) -> None:
+        self.path = path
+        with _open_raster(path) as dataset:
+            if dataset.count != 1:
+                raise InputError(
+                    f"{path}: has {dataset.count} bands, but labels need 1 (1 = glacier); write a "
+                    "file with this band alone"
+                )
+            if dataset.crs != crs:
+                raise InputError(
+                    f"{path}: is in {dataset.crs}, but the image is in {crs}; warp the labels to "
+                    "the image's grid, or give the outlines as polygons, which may have any CRS"
+                )
+            same_size = dataset.shape == (height, width)
+            if not same_size or not dataset.transform.almost_equals(transform, 1e-6):
+                raise InputError(
+                    f"{path}: is on another grid than the image: {dataset.shape} pixels and "
+                    f"transform {tuple(dataset.transform)[:6]} against {(height, width)} and "
+                    f"{tuple(transform)[:6]}; warp the labels to the image's grid, or give the "
+                    "outlines as polygons"
+                )
+
+    def read(self, window: Window) -> Mask:
+        """Read a window inside the image, uint8 (h, w)."""
+        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
+        with _open_raster(self.path) as dataset:
+            mask: Mask = (dataset.read(1, window=where) == 1).astype(np.uint8)
+        return mask
+
+
+Outlines = VectorOutlines | RasterOutlines
+
+
+def open_outlines(path: Path, crs: Any, transform: Any, height: int, width: int) -> Outlines:
+    """Open labels by their suffix; arguments and errors as for the two classes.
+
+    Raises:
+        InputError: If the suffix is of neither kind, or the file does not fit.
+    """
+    if path.suffix.lower() in VECTOR_SUFFIXES:
+        return VectorOutlines(path, crs, transform, height, width)
+    if path.suffix.lower() in RASTER_SUFFIXES:
+        return RasterOutlines(path, crs, transform, height, width)
+    raise InputError(
+        f"{path}: labels must be polygons ({', '.join(VECTOR_SUFFIXES)}) or a raster "
+        f"({', '.join(RASTER_SUFFIXES)}); convert the file to one of them"
+    )
+
+
+def _open_raster(path: Path) -> Any:
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        raise InputError(
+            f"{path}: cannot be read as a raster ({error}); check the path and write it again"
+        ) from error
+
+
+def _read_polygons(path: Path) -> gpd.GeoDataFrame:
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; check the path")
+    try:
+        outlines = (
+            gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        )
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as outlines ({error}); it seems damaged, write it again"
+        ) from error
+    if not isinstance(outlines, gpd.GeoDataFrame) or outlines.crs is None:
+        raise InputError(
+            f"{path}: has no geometries with a coordinate reference system; write one into the file"
+        )
+    outlines = outlines[~(outlines.geometry.isna() | outlines.geometry.is_empty)]
+    kinds = set(outlines.geom_type) - {"Polygon", "MultiPolygon"}
+    if kinds:
+        raise InputError(
+            f"{path}: holds {', '.join(sorted(kinds))} geometries, but glacier outlines must be "
+            "polygons; convert lines to polygons first"
+        )
+    return outlines

@@ -1,0 +1,88 @@
+"""Pictures of samples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from glavitu.features import FeatureGroup
+
+#: Channels shown as red, green and blue, the best first: ice stands out in short-wave infrared.
+COMPOSITES = (("swir1", "nir", "red"), ("red", "green", "blue"))
+
+MASK_COLOURS = ListedColormap(["#f2efe9", "#2b7bba"])
+
+
+def composite(groups: Sequence[FeatureGroup]) -> tuple[FeatureGroup, list[int]]:
+    """Choose what to show: a composite where a group has one, else the first channel.
+
+    Args:
+        groups: Feature groups at hand.
+
+    Returns:
+        A group, and the indices of its three channels, or of its first.
+    """
+    for names in COMPOSITES:
+        for group in groups:
+            if set(names) <= set(group.channels):
+                return group, [group.channels.index(name) for name in names]
+    return groups[0], [0]
+
+
+def stretched(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Stretch each channel between its percentiles 2 and 98.
+
+    Args:
+        values: (1 or 3, H, W), NaN where missing.
+
+    Returns:
+        RGBA (H, W, 4) in [0, 1], clear where missing.
+    """
+    present = np.isfinite(values).all(axis=0)
+    picture = np.zeros((*present.shape, 4))
+    for channel in range(3):
+        band = values[channel if len(values) == 3 else 0]
+        known = band[np.isfinite(band)]
+        low, high = np.percentile(known, (2, 98)) if known.size else (0.0, 1.0)
+        picture[..., channel] = np.clip((band - low) / max(high - low, 1e-12), 0, 1)
+    picture = np.nan_to_num(picture)
+    picture[..., 3] = present
+    return picture
+
+
+def plot_sample(
+    sample: Mapping[str, Any],
+    groups: Sequence[FeatureGroup],
+    show_titles: bool = True,
+    suptitle: str | None = None,
+) -> Figure:
+    """Plot image, mask and prediction of a sample side by side.
+
+    Args:
+        sample: ``image`` (C, H, W), and where present ``mask`` and ``prediction`` (H, W).
+        groups: Feature groups of the image's channels.
+        show_titles: Put a title on each panel.
+        suptitle: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    group, channels = composite(groups)
+    first = sum(len(g) for g in groups[: list(groups).index(group)])
+    image = sample["image"].detach().cpu().float().numpy()[[first + c for c in channels]]
+    names = " / ".join(group.channels[channel] for channel in channels)
+    panels: list[tuple[str, Any]] = [(names, stretched(image))]
+    panels += [(key, sample[key].cpu().numpy()) for key in ("mask", "prediction") if key in sample]
+    figure = Figure(figsize=(4 * len(panels), 4.4), dpi=100, layout="constrained")
+    for axes, (title, picture) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        flat = picture.ndim == 2
+        axes.imshow(picture, interpolation="nearest", **({"cmap": MASK_COLOURS, "vmin": 0, "vmax": 1} if flat else {}))
+        axes.set_axis_off()
+        if show_titles:
+            axes.set_title(title)
+    if suptitle is not None:
+        figure.suptitle(suptitle)
+    return figure

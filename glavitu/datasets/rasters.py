@@ -1,0 +1,351 @@
+"""Glacier scenes as GeoTIFFs with outlines, each on its own pixel grid."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import rasterio
+import shapely
+import torch
+from matplotlib.figure import Figure
+from rasterio.warp import transform_bounds
+from torchgeo.datasets import RasterDataset
+
+from glavitu.datasets.outlines import (
+    RASTER_SUFFIXES,
+    VECTOR_SUFFIXES,
+    Outlines,
+    open_outlines,
+)
+from glavitu.datasets.plotting import plot_sample
+from glavitu.datasets.samplers import TileWindow
+from glavitu.datasets.scene import Scene, intersection
+from glavitu.errors import InputError
+from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.regions import LOCATION_SIZES, coordinate_vector, region_index, region_vector
+from glavitu.windows import Window
+
+#: Open scenes kept by each process.
+OPEN_SCENES = 32
+
+
+@dataclass(frozen=True)
+class RasterTile:
+    """What the dataset knows of a tile without keeping its files open.
+
+    Attributes:
+        name: Name of its folder.
+        files: Raster of each feature group, or one with the bands of all groups in order.
+        outlines: Its labels, None where there are none.
+        region: Index of its region, 11 for unknown.
+        subregion: Its subregion, empty where unknown.
+        extent: The part of the raster that belongs to the dataset, in pixels.
+        crs: Its coordinate reference system.
+        transform: Affine transform of the whole raster.
+    """
+
+    name: str
+    files: Mapping[str, Path] | Path
+    outlines: Outlines | None
+    region: int
+    subregion: str
+    extent: Window
+    crs: Any
+    transform: Any
+
+    @property
+    def files_key(self) -> tuple[tuple[str, Path], ...] | Path:
+        """The files as a hashable value."""
+        return self.files if isinstance(self.files, Path) else tuple(self.files.items())
+
+
+class GlacierRasters(RasterDataset):
+    """GeoTIFFs of feature groups, with glacier outlines as labels.
+
+    Each folder that holds a raster for every feature group is a tile. No tile is ever resampled:
+    a window comes on the pixel grid of its own file, in its own CRS. Over one CRS, TorchGeo's
+    samplers index the dataset by coordinates; over many, :mod:`glavitu.datasets.samplers` draw
+    windows of tiles.
+
+    A sample is a dict: ``image`` float32 (C, H, W), scaled to [0, 1], the groups stacked in order,
+    0 where the window reaches beyond the tile; ``mask`` int64 (H, W), 1 = glacier; ``region``
+    int64, 11 = unknown; ``location`` float32 (L,) where asked for; ``tile`` int64, ``crs``, and
+    ``bounds`` (slices of x, y and time).
+
+    Args:
+        paths: Folders to search, each with its subfolders.
+        features: Feature groups, in the order of the image's channels.
+        files: Name or glob pattern of the raster of each group in a tile's folder; one string
+            names one raster with the bands of all groups in order. By default the group's name
+            with ``.tif``, such as ``optical.tif``.
+        outlines: Name or glob pattern of the labels in a tile's folder: polygons in any CRS
+            (GeoPackage, Shapefile, GeoJSON), or a raster on the same grid with 1 = glacier. None
+            for tiles without labels.
+        region: Code of the region of all tiles. By default the tag ``region`` of a tile's rasters
+            tells.
+        bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
+        location: Adds a location vector to samples: ``'region'`` or ``'coordinates'`` (of the
+            window's centre).
+        transforms: Applied to each sample.
+
+    Raises:
+        InputError: If there is no tile, or a file is missing, unreadable, on another grid, has a
+            wrong number of bands or outlines elsewhere; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path] = "data",
+        features: Sequence[FeatureLike] = ("optical", "dem"),
+        files: Mapping[str, str] | str | None = None,
+        outlines: str | None = "outlines.*",
+        region: str | None = None,
+        bounds: Sequence[float] | None = None,
+        location: str | None = None,
+        transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        if location is not None and location not in LOCATION_SIZES:
+            raise InputError(
+                f"unknown location {location!r}; choose from {', '.join(LOCATION_SIZES)}"
+            )
+        self.paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        self.features = resolve_features(features)
+        self.location = location
+        self.transforms = transforms
+        patterns = self._patterns(files)
+        self.tiles = tuple(
+            tile
+            for folder in _tile_folders([Path(path) for path in self.paths], patterns)
+            if (tile := self._describe(folder, patterns, outlines, region, bounds)) is not None
+        )
+        if not self.tiles:
+            raise InputError(
+                f"bounds {list(bounds or ())} overlap none of the tiles in {self._where()}; give "
+                "xmin, ymin, xmax, ymax in the rasters' CRS"
+            )
+        self.index = self._make_index()
+        first = self.tiles[0].transform
+        self._res = (abs(first.a), abs(first.e))
+
+    @property
+    def extents(self) -> list[Window]:
+        """Extent of each tile in pixels of its raster, as samplers want it."""
+        return [tile.extent for tile in self.tiles]
+
+    def __getitem__(self, query: Any) -> dict[str, Any]:
+        """Read a window.
+
+        Args:
+            query: A :class:`~glavitu.datasets.samplers.TileWindow`; or, over one CRS, TorchGeo's
+                slices [xmin:xmax, ymin:ymax], of which the tile with the largest overlap is read
+                at the nearest pixels of its grid.
+
+        Returns:
+            A sample, see :class:`GlacierRasters`.
+
+        Raises:
+            IndexError: If slices lie outside all tiles.
+            InputError: If slices index a dataset of several CRSs.
+        """
+        number, window = query if isinstance(query, TileWindow) else self._locate(query)
+        tile = self.tiles[number]
+        scene = self._open(number)
+        channels = sum(map(len, self.features))
+        image = torch.zeros(channels, window.height, window.width)
+        mask = torch.zeros(window.height, window.width, dtype=torch.int64)
+        inside = intersection(window, tile.extent)
+        if inside is not None:
+            top, left = inside.row - window.row, inside.col - window.col
+            rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
+            image[:, rows, cols] = scene.read(inside)[0]
+            if tile.outlines is not None:
+                mask[rows, cols] = torch.from_numpy(tile.outlines.read(inside)).long()
+        sample: dict[str, Any] = {
+            "image": image,
+            "region": torch.tensor(tile.region),
+            "tile": torch.tensor(number),
+            "crs": tile.crs,
+            "bounds": _bounds(tile.transform, window),
+        }
+        if tile.outlines is not None:
+            sample["mask"] = mask
+        if self.location == "region":
+            sample["location"] = region_vector(tile.region)
+        elif self.location == "coordinates":
+            sample["location"] = coordinate_vector(*scene.centre(window))
+        return sample if self.transforms is None else self.transforms(sample)
+
+    def plot(
+        self,
+        sample: dict[str, Any],
+        show_titles: bool = True,
+        suptitle: str | None = None,
+    ) -> Figure:
+        """Plot a sample: image, mask, and prediction where there is one.
+
+        Args:
+            sample: One sample, not a batch; ``prediction`` (H, W) is shown where present.
+            show_titles: Put a title on each panel.
+            suptitle: Title of the figure.
+
+        Returns:
+            A figure that belongs to no window; show or save it.
+        """
+        return plot_sample(sample, self.features, show_titles, suptitle)
+
+    def _where(self) -> str:
+        return ", ".join(map(str, self.paths))
+
+    def _patterns(self, files: Mapping[str, str] | str | None) -> Mapping[str, str] | str:
+        names = [group.name for group in self.features]
+        if isinstance(files, str):
+            return files
+        patterns = {name: f"{name}.tif" for name in names} | dict(files or {})
+        unknown = sorted(set(patterns) - set(names))
+        if unknown:
+            raise InputError(
+                f"files names {', '.join(unknown)}, but the features are {', '.join(names)}; "
+                "give patterns for these alone"
+            )
+        return patterns
+
+    def _describe(
+        self,
+        folder: Path,
+        patterns: Mapping[str, str] | str,
+        outlines: str | None,
+        region: str | None,
+        bounds: Sequence[float] | None,
+    ) -> RasterTile | None:
+        """Check a tile and describe it; None if it lies outside the bounds."""
+        if isinstance(patterns, str):
+            files: Mapping[str, Path] | Path = _only(folder, patterns, RASTER_SUFFIXES)
+        else:
+            files = {n: _only(folder, p, RASTER_SUFFIXES) for n, p in patterns.items()}
+        with Scene(files, self.features) as scene:
+            extent: Window | None = scene.bounds
+            if bounds is not None:
+                extent = intersection(scene.bounds, _pixels(scene.transform, *bounds))
+            if extent is None:
+                return None
+            tags = scene.tags
+            labels = None
+            if outlines is not None:
+                path = _only(folder, outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
+                labels = open_outlines(
+                    path, scene.crs, scene.transform, scene.height, scene.width
+                )
+            return RasterTile(
+                folder.name,
+                files,
+                labels,
+                region_index(region or tags.get("region")),
+                tags.get("subregion", ""),
+                extent,
+                scene.crs,
+                scene.transform,
+            )
+
+    def _make_index(self) -> gpd.GeoDataFrame:
+        """Index the tiles' footprints, in degrees where they have several CRSs."""
+        common = {tile.crs.to_wkt() for tile in self.tiles}
+        crs = self.tiles[0].crs if len(common) == 1 else rasterio.CRS.from_epsg(4326)
+        footprints = []
+        for tile in self.tiles:
+            x, y, _ = _bounds(tile.transform, tile.extent)
+            box = (x.start, y.start, x.stop, y.stop)
+            if tile.crs != crs:
+                box = transform_bounds(tile.crs, crs, *box)
+            footprints.append(shapely.box(*box))
+        times = pd.IntervalIndex.from_tuples(
+            [(self.mint, self.maxt)] * len(self.tiles), closed="both", name="datetime"
+        )
+        names = {"filepath": [tile.name for tile in self.tiles]}
+        return gpd.GeoDataFrame(names, index=times, geometry=footprints, crs=crs.to_wkt())
+
+    def _locate(self, query: Any) -> TileWindow:
+        if len({tile.crs.to_wkt() for tile in self.tiles}) > 1:
+            raise InputError(
+                "the tiles have several coordinate reference systems, so coordinates alone do not "
+                "name a window; use the samplers of glavitu.datasets, which draw windows of tiles"
+            )
+        x, y, _ = self._disambiguate_slice(query)
+        wanted = shapely.box(x.start, y.start, x.stop, y.stop)
+        overlap = self.index.geometry.intersection(wanted).area.to_numpy()
+        number = int(np.argmax(overlap))
+        if not overlap[number] > 0:
+            raise IndexError(f"query {query} not found in index with bounds {self.bounds}")
+        pixels = _pixels(self.tiles[number].transform, x.start, y.start, x.stop, y.stop)
+        return TileWindow(number, pixels)
+
+    def _open(self, number: int) -> Scene:
+        # Open files belong to a process: a forked worker must not share its parent's.
+        return _open_scene(os.getpid(), self.tiles[number].files_key, self.features)
+
+
+@lru_cache(maxsize=OPEN_SCENES)
+def _open_scene(
+    process: int, files: tuple[tuple[str, Path], ...] | Path, features: tuple[FeatureGroup, ...]
+) -> Scene:
+    return Scene(files if isinstance(files, Path) else dict(files), features)
+
+
+def _tile_folders(paths: Sequence[Path], patterns: Mapping[str, str] | str) -> list[Path]:
+    """Find the folders that hold a raster for every pattern."""
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns.values())
+    folders: set[Path] = set()
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder; give the folder that holds the tiles")
+        candidates = {file.parent for file in path.rglob(wanted[0])}
+        folders |= {c for c in candidates if all(any(c.glob(pattern)) for pattern in wanted)}
+        incomplete = sorted(candidates - folders)
+        if incomplete:
+            missing = [pattern for pattern in wanted if not any(incomplete[0].glob(pattern))]
+            raise InputError(
+                f"{incomplete[0]}: has {wanted[0]}, but not {', '.join(missing)}; add what is "
+                "missing, or leave its group out of the features"
+            )
+    if not folders:
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no folder in it holds {', '.join(wanted)}; name the "
+            "rasters so, or set `files` to their names"
+        )
+    return sorted(folders)
+
+
+def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:
+    found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() in suffixes)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"{folder}: nothing in it matches {pattern!r} with a suffix of {', '.join(suffixes)}; "
+            "add the file, or set its name (`files` for rasters, `outlines` for labels)"
+        )
+    raise InputError(
+        f"{folder}: {', '.join(p.name for p in found)} all match {pattern!r}; give a pattern that "
+        "matches one file"
+    )
+
+
+def _bounds(transform: Any, window: Window) -> tuple[slice, slice, slice]:
+    """Describe a window as TorchGeo's slices of x, y and time."""
+    left, top = transform * (window.col, window.row)
+    right, bottom = transform * (window.col + window.width, window.row + window.height)
+    time = slice(RasterDataset.mint, RasterDataset.maxt, 1)
+    return slice(left, right, abs(transform.a)), slice(bottom, top, abs(transform.e)), time
+
+
+def _pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
+    """Return the pixels nearest to bounds in coordinates."""
+    left, top = ~transform * (xmin, ymax)
+    right, bottom = ~transform * (xmax, ymin)
+    # Size and place are rounded apart, so that windows of one size stay of one size.
+    return Window(round(top), round(left), round(bottom - top), round(right - left))

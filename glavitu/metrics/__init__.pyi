@@ -1,0 +1,1 @@
+from .region_confusion import RegionConfusion as RegionConfusion

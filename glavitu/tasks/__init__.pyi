@@ -1,0 +1,1 @@
+from .glavitu import GlaViTUTask as GlaViTUTask

@@ -1,0 +1,261 @@
+"""The LightningModule that trains and applies GlaViTU and its baselines."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+from torchmetrics.segmentation import MeanIoU
+
+from glavitu._version import __version__
+from glavitu.errors import InputError
+from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.losses import FocalLoss
+from glavitu.metrics import RegionConfusion
+from glavitu.models import FusedSegmenter, GlaViTU
+from glavitu.regions import LOCATION_SIZES
+from glavitu.tasks.checkpoints import check_features, read_checkpoint
+from glavitu.windows import predict_blended
+
+
+class GlaViTUTask(LightningModule):
+    """Trains GlaViTU, or a baseline behind the same fusion, to map glaciers.
+
+    The defaults are the published training (Maslov et al. 2025). A checkpoint holds all that is
+    needed to build the task again.
+
+    Args:
+        features: Feature groups in the order of the image's channels.
+        model: ``'glavitu'``, or an architecture of segmentation-models-pytorch such as ``'unet'``
+            or ``'deeplabv3plus'``.
+        model_args: Further arguments of :class:`~glavitu.models.GlaViTU` (width, depth, heads,
+            dropout) or :class:`~glavitu.models.FusedSegmenter` (encoder, width, dropout,
+            encoder_weights).
+        num_classes: Number of classes; class 1 is the glacier.
+        location: What the model is told of the place: ``'region'``, ``'coordinates'`` or None.
+        image_size: Side in pixels of the training patches and of the windows in prediction, a
+            multiple of 16.
+        lr: Learning rate at the start of each cosine cycle.
+        cycle_epochs: Length of the first cosine cycle in epochs.
+        cycle_growth: How many times longer each next cycle is: 10, 20, 40 and 80 epochs by
+            default.
+        gamma: Focusing exponent of the focal loss.
+        label_smoothing: Label smoothing of the loss.
+        deep_supervision: Weight of the loss of GlaViTU's deep-supervision head.
+        initial_weights: Checkpoint of the same model to start from, such as one from
+            ``glavitu import-keras``.
+
+    Raises:
+        InputError: If an argument does not fit the model, or the initial weights do not fit.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str | FeatureGroup] = ("optical", "dem"),
+        model: str = "glavitu",
+        model_args: dict[str, Any] | None = None,
+        num_classes: int = 2,
+        location: str | None = None,
+        image_size: int = 384,
+        lr: float = 5e-4,
+        cycle_epochs: int = 10,
+        cycle_growth: int = 2,
+        gamma: float = 2.0,
+        label_smoothing: float = 0.1,
+        deep_supervision: float = 0.5,
+        initial_weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = resolve_features(features)
+        self.num_classes = num_classes
+        self.location = location
+        self.image_size = image_size
+        # Plain values alone, so that checkpoints load without unpickling code.
+        self.save_hyperparameters(
+            {
+                "features": [group.to_dict() for group in self.features],
+                "model": model,
+                "model_args": dict(model_args or {}),
+                "num_classes": num_classes,
+                "location": location,
+                "image_size": image_size,
+                "lr": lr,
+                "cycle_epochs": cycle_epochs,
+                "cycle_growth": cycle_growth,
+                "gamma": gamma,
+                "label_smoothing": label_smoothing,
+                "deep_supervision": deep_supervision,
+            }
+        )
+        # What the encoder started from is in the checkpoint's weights already.
+        self.hparams["model_args"].pop("encoder_weights", None)
+        self.model = build_model(
+            self.features, model, model_args or {}, num_classes, location, image_size
+        )
+        self.loss = FocalLoss(gamma, label_smoothing)
+        self.val_iou = MeanIoU(
+            num_classes=num_classes, include_background=False, per_class=True, input_format="index"
+        )
+        self.test_confusion = RegionConfusion()
+        if initial_weights is not None:
+            self._start_from(initial_weights)
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> "GlaViTUTask":
+        """Build the task of a checkpoint, on the CPU and in eval mode.
+
+        Args:
+            path: Checkpoint of Lightning's or of ``glavitu import-keras``.
+
+        Raises:
+            InputError: If the file is missing, damaged or not a glavitu checkpoint.
+        """
+        checkpoint = read_checkpoint(path)
+        task = cls(**checkpoint["hyper_parameters"])
+        task.load_state_dict(checkpoint["state_dict"])
+        return task.eval()
+
+    def forward(self, image: Tensor, location: Tensor | None = None) -> Tensor:
+        """Compute logits (B, classes, H, W) of images (B, C, H, W)."""
+        logits: Tensor = self.model(image, location)
+        return logits
+
+    def predict_probabilities(self, image: Tensor, location: Tensor | None = None) -> Tensor:
+        """Compute softmax probabilities, float32 (B, classes, H, W), of images (B, C, H, W)."""
+        return self(image, location).float().softmax(1)
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Compute the loss of a batch; with GlaViTU, of both heads."""
+        image, mask, location = batch["image"], batch["mask"], batch.get("location")
+        if isinstance(self.model, GlaViTU):
+            logits, deep = self.model(image, location, True)
+            loss = self.loss(logits, mask)
+            loss = loss + self.hparams["deep_supervision"] * self.loss(deep, mask)
+        else:
+            loss = self.loss(self(image, location), mask)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(image))
+        return torch.as_tensor(loss)
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Log loss and IoU of windows, and return the predicted classes (B, H, W)."""
+        image, mask = batch["image"], batch["mask"]
+        logits = self(image, batch.get("location"))
+        prediction = logits.argmax(1)
+        self.val_iou.update(prediction, mask)
+        loss = self.loss(logits, mask)
+        self.log("val/loss", loss, batch_size=len(image), sync_dist=True)
+        return torch.as_tensor(prediction)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean of the windows' glacier IoU, over windows that have a glacier."""
+        iou = self.val_iou.compute().reshape(-1)[0]
+        # torchmetrics says -1 where neither truth nor prediction has any glacier at all.
+        self.log("val/iou", torch.where(iou < 0, torch.nan, iou), prog_bar=True)
+        self.val_iou.reset()
+
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Predict whole tiles by blended windows and count them per region."""
+        probabilities = self.predict_tiles(batch)
+        prediction = probabilities.argmax(1).to(batch["mask"].device)
+        self.test_confusion.update(prediction, batch["mask"], batch["region"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the IoU of each region, their mean, and the IoU of all pixels together."""
+        table = self.test_confusion.table()
+        total = table[["tp", "fp", "fn"]].sum()
+        union = float(total.sum())
+        for row in table.itertuples():
+            self.log(f"test/iou_{row.region}", float(row.iou), rank_zero_only=True)
+        self.log("test/iou_mean", float(table["iou"].mean()), rank_zero_only=True)
+        pooled = float(total["tp"]) / union if union else float("nan")
+        self.log("test/iou", pooled, rank_zero_only=True)
+
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Return the class probabilities (B, classes, H, W) of whole tiles."""
+        return self.predict_tiles(batch)
+
+    def predict_tiles(self, batch: Mapping[str, Any]) -> Tensor:
+        """Predict whole tiles by blended windows, as published: half-overlapping, Gaussian weights.
+
+        Args:
+            batch: ``image`` (B, C, H, W) of any size, and ``location`` (B, L) where the model
+                wants one: a tile's own for all its windows.
+
+        Returns:
+            float32 (B, classes, H, W) on the CPU.
+        """
+        images, locations = batch["image"], batch.get("location")
+        tiles = []
+        for index, image in enumerate(images):
+            place = None if locations is None else locations[index]
+
+            def predict(windows: Tensor, place: Tensor | None = place) -> Tensor:
+                vectors = None if place is None else place.expand(len(windows), -1)
+                return self.predict_probabilities(windows, vectors)
+
+            size = self.image_size
+            tiles.append(predict_blended(predict, image, size, size // 2, self.num_classes))
+        return torch.stack(tiles)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam, and cosine cycles from the learning rate to 0, stepped with each batch."""
+        optimiser = torch.optim.Adam(self.parameters(), lr=self.hparams["lr"])
+        steps = self.trainer.estimated_stepping_batches  # also counts the training batches
+        steps = int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches
+        cycle = max(1, steps) * self.hparams["cycle_epochs"]
+        scheduler = CosineAnnealingWarmRestarts(optimiser, cycle, self.hparams["cycle_growth"])
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note the version of glavitu."""
+        checkpoint["glavitu_version"] = __version__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other features before its weights fail to fit."""
+        check_features(checkpoint["hyper_parameters"]["features"], self.features, "the checkpoint")
+
+    def _start_from(self, path: str) -> None:
+        checkpoint = read_checkpoint(path)
+        check_features(checkpoint["hyper_parameters"]["features"], self.features, path)
+        try:
+            self.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: its weights do not fit this model; give the same model and model_args "
+                f"that it was made with, {checkpoint['hyper_parameters']}: {error}"
+            ) from error
+
+
+def build_model(
+    features: Sequence[FeatureLike],
+    model: str,
+    model_args: Mapping[str, Any],
+    num_classes: int,
+    location: str | None,
+    image_size: int,
+) -> GlaViTU | FusedSegmenter:
+    """Build GlaViTU, or a baseline of segmentation-models-pytorch by its architecture's name.
+
+    Raises:
+        InputError: If the location or an argument is unknown.
+    """
+    if location is not None and location not in LOCATION_SIZES:
+        raise InputError(
+            f"unknown location {location!r}; choose from {', '.join(LOCATION_SIZES)}, or leave it "
+            "out"
+        )
+    location_size = None if location is None else LOCATION_SIZES[location]
+    common = (features, num_classes, location_size)
+    try:
+        if model == "glavitu":
+            return GlaViTU(*common, image_size=image_size, **model_args)
+        return FusedSegmenter(*common, architecture=model, **model_args)
+    except TypeError as error:
+        raise InputError(f"model_args {dict(model_args)} do not fit model {model!r}: {error}") from None
