@@ -1,0 +1,6 @@
+from .rasters import GlacierRasters as GlacierRasters
+from .samplers import GridWindows as GridWindows
+from .samplers import RandomWindows as RandomWindows
+from .samplers import TileWindow as TileWindow
+from .samplers import WholeTiles as WholeTiles
+from .synthetic import SyntheticGlaciers as SyntheticGlaciers
