@@ -90,7 +90,9 @@ def _add_demo(commands: Commands) -> None:
     parser.add_argument(
         "--output", default="glavitu_demo", metavar="DIR", help="folder for all files (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of world and training (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of world and training (%(default)s)"
+    )
     parser.set_defaults(run=_demo)
 
 

@@ -51,9 +51,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     root = world.write_geotiffs(output / "world")
 
     console.rule("2. Training a small GlaViTU")
-    data = GlacierDataModule(
-        str(root), FEATURES, patch_size=128, batch_size=8, steps_per_epoch=20
-    )
+    data = GlacierDataModule(str(root), FEATURES, patch_size=128, batch_size=8, steps_per_epoch=20)
     task = GlaViTUTask(
         FEATURES,
         model_args={"width": 16, "depth": 4, "heads": 4},

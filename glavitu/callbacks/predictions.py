@@ -94,7 +94,8 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the tiles of a batch."""
-        folder = Path(self.output or Path(trainer.log_dir or trainer.default_root_dir) / "predictions")
+        run = Path(trainer.log_dir or trainer.default_root_dir)
+        folder = Path(self.output or run / "predictions")
         folder.mkdir(parents=True, exist_ok=True)
         dataset = trainer.datamodule.predict_dataset  # type: ignore[attr-defined]
         for number, probabilities in zip(batch["tile"].tolist(), prediction, strict=True):
@@ -112,7 +113,7 @@ class PredictionWriter(BasePredictionWriter):
                 height=tile.extent.height,
                 width=tile.extent.width,
                 crs=tile.crs,
-                transform=tile.transform * origin,
+                transform=tile.transform @ origin,
                 compress="deflate",
                 tiled=True,
             ) as file:

@@ -80,6 +80,12 @@ class GlacierDataModule(GeoDataModule):
         # Samples come scaled, so nothing is left to normalise.
         self.aug = nn.Identity()
 
+    # TorchGeo's samplers yield slices of coordinates, ours windows of tiles.
+    train_sampler: Any
+    val_sampler: Any
+    test_sampler: Any
+    predict_sampler: Any
+
     def setup(self, stage: str) -> None:
         """Open the datasets of a stage and make their samplers.
 

@@ -14,6 +14,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
+from glavitu.datasets.scene import Grid, grid_differences
 from glavitu.errors import InputError
 from glavitu.windows import Window
 
@@ -44,15 +45,13 @@ class VectorOutlines:
         outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
         self.geometries = np.asarray(outlines.geometry.make_valid())
         self.tree = shapely.STRtree(self.geometries)
-        corners = [transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))]
-        if len(outlines) and not len(self.tree.query(shapely.Polygon(corners), "intersects")):
-            left, bottom, right, top = outlines.total_bounds
-            x, y = zip(*corners, strict=True)
+        image = _footprint(transform, Window(0, 0, height, width))
+        if len(outlines) and not len(self.tree.query(image, "intersects")):
+            theirs, ours = (_span(*bounds) for bounds in (outlines.total_bounds, image.bounds))
             raise InputError(
                 f"{path}: none of its {len(outlines)} outlines overlaps the image. In the image's "
-                f"CRS they span x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}; the image "
-                f"spans x {min(x):.6g} to {max(x):.6g}, y {min(y):.6g} to {max(y):.6g}. Give "
-                "outlines of the same place, and check that their CRS is right"
+                f"CRS they span {theirs}; the image spans {ours}. Give outlines of the same place, "
+                "and check that their CRS is right"
             )
 
     def read(self, window: Window) -> Mask:
@@ -62,11 +61,7 @@ class VectorOutlines:
             self.transform,
         )
         shape = (window.height, window.width)
-        corners = [
-            transform * c
-            for c in ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))
-        ]
-        inside = self.geometries[self.tree.query(shapely.Polygon(corners))]
+        inside = self.geometries[self.tree.query(_footprint(self.transform, window))]
         if not len(inside):
             return np.zeros(shape, dtype=np.uint8)
         mask: Mask = rasterize(inside, out_shape=shape, transform=transform, dtype=np.uint8)
@@ -96,18 +91,13 @@ class RasterOutlines:
                     f"{path}: has {dataset.count} bands, but labels need 1 (1 = glacier); write a "
                     "file with this band alone"
                 )
-            if dataset.crs != crs:
+            grid = Grid(crs, transform, (height, width))
+            differences = grid_differences(grid, dataset)
+            if differences:
                 raise InputError(
-                    f"{path}: is in {dataset.crs}, but the image is in {crs}; warp the labels to "
-                    "the image's grid, or give the outlines as polygons, which may have any CRS"
-                )
-            same_size = dataset.shape == (height, width)
-            if not same_size or not dataset.transform.almost_equals(transform, 1e-6):
-                raise InputError(
-                    f"{path}: is on another grid than the image: {dataset.shape} pixels and "
-                    f"transform {tuple(dataset.transform)[:6]} against {(height, width)} and "
-                    f"{tuple(transform)[:6]}; warp the labels to the image's grid, or give the "
-                    "outlines as polygons"
+                    f"{path}: is on another grid than the image; it differs in "
+                    f"{'; '.join(differences)}. Warp the labels to the image's grid, or give the "
+                    "outlines as polygons, which may have any CRS"
                 )
 
     def read(self, window: Window) -> Mask:
@@ -137,6 +127,17 @@ def open_outlines(path: Path, crs: Any, transform: Any, height: int, width: int)
     )
 
 
+def _footprint(transform: Any, window: Window) -> shapely.Polygon:
+    top, left = window.row, window.col
+    bottom, right = top + window.height, left + window.width
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return shapely.Polygon([transform @ corner for corner in corners])
+
+
+def _span(left: float, bottom: float, right: float, top: float) -> str:
+    return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
+
+
 def _open_raster(path: Path) -> Any:
     try:
         return rasterio.open(path)
@@ -150,9 +151,7 @@ def _read_polygons(path: Path) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
     try:
-        outlines = (
-            gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
-        )
+        outlines = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as outlines ({error}); it seems damaged, write it again"

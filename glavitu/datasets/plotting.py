@@ -77,9 +77,10 @@ def plot_sample(
     panels: list[tuple[str, Any]] = [(names, stretched(image))]
     panels += [(key, sample[key].cpu().numpy()) for key in ("mask", "prediction") if key in sample]
     figure = Figure(figsize=(4 * len(panels), 4.4), dpi=100, layout="constrained")
-    for axes, (title, picture) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        flat = picture.ndim == 2
-        axes.imshow(picture, interpolation="nearest", **({"cmap": MASK_COLOURS, "vmin": 0, "vmax": 1} if flat else {}))
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, picture) in zip(all_axes, panels, strict=True):
+        # Colours and limits are for classes; a picture in RGBA takes no notice of them.
+        axes.imshow(picture, interpolation="nearest", cmap=MASK_COLOURS, vmin=0, vmax=1)
         axes.set_axis_off()
         if show_titles:
             axes.set_title(title)

@@ -114,20 +114,21 @@ class GlacierRasters(RasterDataset):
             raise InputError(
                 f"unknown location {location!r}; choose from {', '.join(LOCATION_SIZES)}"
             )
-        self.paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        roots = tuple([paths] if isinstance(paths, str | Path) else paths)
+        self.paths = roots
         self.features = resolve_features(features)
         self.location = location
         self.transforms = transforms
         patterns = self._patterns(files)
         self.tiles = tuple(
             tile
-            for folder in _tile_folders([Path(path) for path in self.paths], patterns)
+            for folder in _tile_folders([Path(path) for path in roots], patterns)
             if (tile := self._describe(folder, patterns, outlines, region, bounds)) is not None
         )
         if not self.tiles:
             raise InputError(
-                f"bounds {list(bounds or ())} overlap none of the tiles in {self._where()}; give "
-                "xmin, ymin, xmax, ymax in the rasters' CRS"
+                f"bounds {list(bounds or ())} overlap none of the tiles in "
+                f"{', '.join(map(str, roots))}; give xmin, ymin, xmax, ymax in the rasters' CRS"
             )
         self.index = self._make_index()
         first = self.tiles[0].transform
@@ -199,9 +200,6 @@ class GlacierRasters(RasterDataset):
         """
         return plot_sample(sample, self.features, show_titles, suptitle)
 
-    def _where(self) -> str:
-        return ", ".join(map(str, self.paths))
-
     def _patterns(self, files: Mapping[str, str] | str | None) -> Mapping[str, str] | str:
         names = [group.name for group in self.features]
         if isinstance(files, str):
@@ -238,9 +236,7 @@ class GlacierRasters(RasterDataset):
             labels = None
             if outlines is not None:
                 path = _only(folder, outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
-                labels = open_outlines(
-                    path, scene.crs, scene.transform, scene.height, scene.width
-                )
+                labels = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
             return RasterTile(
                 folder.name,
                 files,
@@ -337,15 +333,15 @@ def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:
 
 def _bounds(transform: Any, window: Window) -> tuple[slice, slice, slice]:
     """Describe a window as TorchGeo's slices of x, y and time."""
-    left, top = transform * (window.col, window.row)
-    right, bottom = transform * (window.col + window.width, window.row + window.height)
+    left, top = transform @ (window.col, window.row)
+    right, bottom = transform @ (window.col + window.width, window.row + window.height)
     time = slice(RasterDataset.mint, RasterDataset.maxt, 1)
     return slice(left, right, abs(transform.a)), slice(bottom, top, abs(transform.e)), time
 
 
 def _pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
     """Return the pixels nearest to bounds in coordinates."""
-    left, top = ~transform * (xmin, ymax)
-    right, bottom = ~transform * (xmax, ymin)
+    left, top = ~transform @ (xmin, ymax)
+    right, bottom = ~transform @ (xmax, ymin)
     # Size and place are rounded apart, so that windows of one size stay of one size.
     return Window(round(top), round(left), round(bottom - top), round(right - left))

@@ -21,7 +21,8 @@ class RegionConfusion(Metric):
     Example:
         >>> import torch
         >>> metric = RegionConfusion()
-        >>> metric.update(torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 0]]]), torch.tensor([5]))
+        >>> prediction, mask = torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 0]]])
+        >>> metric.update(prediction, mask, region=torch.tensor([5]))
         >>> metric.table()[["region", "iou"]].values.tolist()
         [['HMA', 0.5]]
     """
@@ -73,7 +74,10 @@ class RegionConfusion(Metric):
                 "recall": (tp / (tp + fn)).numpy(),
                 "f1": (2 * tp / (2 * tp + fp + fn)).numpy(),
                 "accuracy": ((tp + tn) / counts.sum(1)).numpy(),
-                **{n: c.long().numpy() for n, c in zip(("tp", "fp", "fn", "tn"), (tp, fp, fn, tn), strict=True)},
+                **{
+                    name: column.long().numpy()
+                    for name, column in zip(("tp", "fp", "fn", "tn"), counts.T, strict=True)
+                },
             }
         )
         return table[table["pixels"] > 0].reset_index(drop=True)

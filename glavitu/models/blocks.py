@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 #: Constants of the published model; PyTorch counts momentum the other way round from Keras' 0.99.
-BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+NORM_EPSILON = 1e-3
+NORM_MOMENTUM = 0.01
 NEGATIVE_SLOPE = 0.2
 
 
@@ -22,10 +23,10 @@ class DoubleConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__(
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            nn.BatchNorm2d(out_channels, **BATCH_NORM),
+            nn.BatchNorm2d(out_channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM),
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
             nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.BatchNorm2d(out_channels, **BATCH_NORM),
+            nn.BatchNorm2d(out_channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM),
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
             nn.Dropout2d(dropout),
         )
@@ -66,7 +67,7 @@ class UpConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, 2, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, **BATCH_NORM)
+        self.norm = nn.BatchNorm2d(out_channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         """Upsample and convolve."""

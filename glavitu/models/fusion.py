@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
-from glavitu.models.blocks import BATCH_NORM, NEGATIVE_SLOPE, DoubleConv, global_mean
+from glavitu.models.blocks import (
+    NEGATIVE_SLOPE,
+    NORM_EPSILON,
+    NORM_MOMENTUM,
+    DoubleConv,
+    global_mean,
+)
 
 
 class Fusion(nn.Module):
@@ -97,10 +103,10 @@ class LocationEncoding(nn.Sequential):
     def __init__(self, size: int, width: int, dropout: float = 0.0) -> None:
         super().__init__(
             nn.Linear(size, width),
-            nn.BatchNorm1d(width, **BATCH_NORM),
+            nn.BatchNorm1d(width, eps=NORM_EPSILON, momentum=NORM_MOMENTUM),
             nn.LeakyReLU(0.3, inplace=True),
             nn.Linear(width, width),
-            nn.BatchNorm1d(width, **BATCH_NORM),
+            nn.BatchNorm1d(width, eps=NORM_EPSILON, momentum=NORM_MOMENTUM),
             nn.LeakyReLU(0.3, inplace=True),
             nn.Dropout(dropout),
         )

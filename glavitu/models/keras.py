@@ -65,9 +65,10 @@ def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
     bodies = 3 if location_size is None else 4
     heads = len(layers) - bodies
     if heads not in (1, 2):
+        names = ", ".join(layer[0].layer for layer in layers)
         raise InputError(
-            f"{path}: has {len(layers)} layers with weights ({', '.join(g[0].layer for g in layers)}"
-            f"), but GlaViTU has {bodies} and one or two heads; is it another model's file?"
+            f"{path}: has {len(layers)} layers with weights ({names}), but GlaViTU has {bodies} "
+            "and one or two heads; is it another model's file?"
         )
     model = GlaViTU(features, stored[-1].values.shape[-1], location_size)
     modules: list[tuple[str, nn.Module]] = [("fusion", model.fusion)]
@@ -95,7 +96,8 @@ def _check(path: Path, stored: list[Stored], expected: list[Expected], model: Gl
         if source.values.shape != target.shape:
             raise InputError(
                 f"{path}: weight {source.name} of layer {source.layer} has shape "
-                f"{source.values.shape}, but the model's {target.name} expects {target.shape}. {advice}"
+                f"{source.values.shape}, but the model's {target.name} expects {target.shape}. "
+                f"{advice}"
             )
     if len(stored) > len(expected):
         extra = stored[len(expected)]

@@ -1,5 +1,7 @@
 """The convolutional branch: a U-Net of residual blocks."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -36,10 +38,7 @@ class ResUNet(nn.Module):
     def __init__(self, width: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         channels = [width, width, 2 * width, 4 * width]
-        self.down = nn.ModuleList(
-            ProjectedResidual(a, b, dropout)
-            for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.down = nn.ModuleList(ProjectedResidual(a, b, dropout) for a, b in pairwise(channels))
         self.pool = nn.MaxPool2d(2)
         self.bottleneck = ProjectedResidual(4 * width, 8 * width, dropout)
         self.up = nn.ModuleList(UpStep(c * width, dropout) for c in (8, 4, 2))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from glavitu.models.blocks import BATCH_NORM
+from glavitu.models.blocks import NORM_EPSILON, NORM_MOMENTUM
 
 PATCH = 16
 
@@ -69,9 +69,9 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(width, eps=1e-3)
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.attention = Attention(width, heads)
-        self.mlp_norm = nn.LayerNorm(width, eps=1e-3)
+        self.mlp_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
         # The published MLP ends with a second GELU.
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
@@ -120,7 +120,7 @@ class SETR(nn.Module):
         for step in range(4):
             steps += [
                 nn.Conv2d(width, width, 3, padding=1),
-                nn.BatchNorm2d(width, **BATCH_NORM),
+                nn.BatchNorm2d(width, eps=NORM_EPSILON, momentum=NORM_MOMENTUM),
             ]
             if step < 3:
                 steps.append(nn.Upsample(scale_factor=2, mode="bilinear"))

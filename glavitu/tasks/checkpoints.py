@@ -34,8 +34,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: cannot be read as a checkpoint; it is truncated or of another kind "
             f"({str(error).splitlines()[0]})"
         ) from error
-    hyper_parameters = checkpoint.get("hyper_parameters", {}) if isinstance(checkpoint, dict) else {}
-    if "features" not in hyper_parameters or "state_dict" not in checkpoint:
+    known = isinstance(checkpoint, dict) and "state_dict" in checkpoint
+    if not known or "features" not in checkpoint.get("hyper_parameters", {}):
         raise InputError(
             f"{path}: is not a glavitu checkpoint; give one that `glavitu fit` or `glavitu "
             "import-keras` wrote"

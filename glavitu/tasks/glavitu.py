@@ -126,7 +126,8 @@ class GlaViTUTask(LightningModule):
 
     def predict_probabilities(self, image: Tensor, location: Tensor | None = None) -> Tensor:
         """Compute softmax probabilities, float32 (B, classes, H, W), of images (B, C, H, W)."""
-        return self(image, location).float().softmax(1)
+        logits: Tensor = self(image, location)
+        return logits.float().softmax(1)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a batch; with GlaViTU, of both heads."""
@@ -168,8 +169,8 @@ class GlaViTUTask(LightningModule):
         table = self.test_confusion.table()
         total = table[["tp", "fp", "fn"]].sum()
         union = float(total.sum())
-        for row in table.itertuples():
-            self.log(f"test/iou_{row.region}", float(row.iou), rank_zero_only=True)
+        for region, iou in zip(table["region"], table["iou"].to_numpy(float), strict=True):
+            self.log(f"test/iou_{region}", float(iou), rank_zero_only=True)
         self.log("test/iou_mean", float(table["iou"].mean()), rank_zero_only=True)
         pooled = float(total["tp"]) / union if union else float("nan")
         self.log("test/iou", pooled, rank_zero_only=True)
@@ -258,4 +259,6 @@ def build_model(
             return GlaViTU(*common, image_size=image_size, **model_args)
         return FusedSegmenter(*common, architecture=model, **model_args)
     except TypeError as error:
-        raise InputError(f"model_args {dict(model_args)} do not fit model {model!r}: {error}") from None
+        raise InputError(
+            f"model_args {dict(model_args)} do not fit model {model!r}: {error}"
+        ) from None

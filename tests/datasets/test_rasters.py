@@ -22,7 +22,7 @@ SHAPE = (40, 50)
 def pixels_box(left, top, right, bottom, transform=UTM):
     """A box around whole pixels, in coordinates."""
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    return Polygon([transform * corner for corner in corners])
+    return Polygon([transform @ corner for corner in corners])
 
 
 def write_outlines(path, *polygons, crs="EPSG:32645", to="EPSG:4326"):
@@ -102,7 +102,7 @@ def test_labels_may_be_a_raster(tile):
 def test_holes_stay_holes_and_invalid_rings_are_repaired(tile):
     (tile / "outlines.gpkg").unlink()
     outer, hole = pixels_box(5, 10, 25, 20), pixels_box(10, 12, 14, 16)
-    bow_tie = Polygon([UTM * p for p in ((30, 30), (40, 38), (40, 30), (30, 38))])
+    bow_tie = Polygon([UTM @ p for p in ((30, 30), (40, 38), (40, 30), (30, 38))])
     write_outlines(tile / "outlines.gpkg", outer.difference(hole), bow_tie, to="EPSG:32645")
     dataset = GlacierRasters(tile, [RGB])
     mask = dataset[TileWindow(0, dataset.extents[0])]["mask"]
@@ -142,14 +142,12 @@ def test_missing_values_are_0_before_scaling(tmp_path):
     dataset = GlacierRasters(tmp_path, ["thermal"], outlines=None)
     image = dataset[TileWindow(0, dataset.extents[0])]["image"]
     assert image[0, 0, 0] == image[0, 1, 1] == 0
-    torch.testing.assert_close(
-        image[0, 2, 2], torch.tensor(300 / FEATURES["thermal"].maximum[0])
-    )
+    torch.testing.assert_close(image[0, 2, 2], torch.tensor(300 / FEATURES["thermal"].maximum[0]))
 
 
 def test_bounds_keep_a_part_and_show_nothing_of_the_rest(tile):
-    left, top = UTM * (10, 0)
-    right, bottom = UTM * (20, 40)
+    left, top = UTM @ (10, 0)
+    right, bottom = UTM @ (20, 40)
     dataset = GlacierRasters(tile, [RGB], bounds=(left, bottom, right, top))
     assert dataset.extents == [Window(0, 10, 40, 10)]
     sample = dataset[TileWindow(0, Window(0, 0, 40, 50))]
@@ -201,9 +199,7 @@ def test_our_samplers_draw_from_all_tiles_in_any_number_of_workers(tmp_path, wor
     dataset = two_zones(tmp_path)
     dataset[TileWindow(0, dataset.extents[0])]  # open in the parent before workers fork
     sampler = RandomWindows(dataset.extents, 16, 40)
-    loader = DataLoader(
-        dataset, 8, sampler=sampler, num_workers=workers, collate_fn=stack_samples
-    )
+    loader = DataLoader(dataset, 8, sampler=sampler, num_workers=workers, collate_fn=stack_samples)
     batches = list(loader)
     assert [tuple(batch["image"].shape) for batch in batches] == [(8, 3, 16, 16)] * 5
     assert {crs.to_epsg() for batch in batches for crs in batch["crs"]} == {32645, 32633}
@@ -219,7 +215,7 @@ def test_torchgeos_samplers_and_collation_work_within_one_crs(tile):
 def test_slices_are_read_at_the_files_own_pixels(tile):
     dataset = GlacierRasters(tile, [RGB])
     whole = dataset[TileWindow(0, dataset.extents[0])]
-    x, y = UTM * (4, 20)
+    x, y = UTM @ (4, 20)
     # 10 m off the grid: the nearest pixels, unchanged.
     sample = dataset[x + 10 : x + 10 + 16 * 30, y - 10 : y - 10 + 16 * 30]
     assert torch.equal(sample["image"], whole["image"][:, 4:20, 4:20])
@@ -318,7 +314,7 @@ class TestBadInput:
             GlacierRasters(tile, [RGB])
 
     def test_outlines_that_are_lines(self, tile):
-        write_outlines(tile / "outlines.gpkg", pixels_box(5, 10, 25, 20).exterior)
+        write_outlines(tile / "outlines.gpkg", pixels_box(5, 10, 25, 20).boundary)
         with pytest.raises(InputError, match="LineString"):
             GlacierRasters(tile, [RGB])
 

@@ -17,9 +17,7 @@ def test_both_heads_give_the_published_probabilities(configuration, tmp_path):
     model = GlaViTU.from_keras(write_weights(tmp_path / "w.h5", table), table["features"])
     image, location = inputs(table)
     with torch.inference_mode():
-        output, deep = (
-            logits.softmax(1)[0, 1].numpy() for logits in model(image, location, True)
-        )
+        output, deep = (logits.softmax(1)[0, 1].numpy() for logits in model(image, location, True))
     expected = np.load(REFERENCE / f"{configuration}.npz")
     np.testing.assert_allclose(output[::8, ::8], expected["output"], atol=1e-5, rtol=0)
     np.testing.assert_allclose(deep[::8, ::8], expected["deepsupervision"], atol=1e-5, rtol=0)

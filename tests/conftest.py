@@ -1,0 +1,47 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glavitu.features import FeatureGroup
+
+from . import rasters
+
+# Tests must not log to anybody's account, nor depend on one.
+os.environ["WANDB_MODE"] = "offline"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> Path:
+    """A synthetic world of two regions with small tiles."""
+    from glavitu.datasets import SyntheticGlaciers
+
+    world = SyntheticGlaciers(("SC", "HMA"), tiles=(2, 1, 1), size=64, seed=0)
+    return world.write_geotiffs(tmp_path_factory.mktemp("world"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def everest() -> Path:
+    """The folder of the real scene, where GLAVITU_EVEREST names it."""
+    folder = os.environ.get("GLAVITU_EVEREST")
+    if not folder:
+        pytest.skip("GLAVITU_EVEREST does not name the folder of the real scene")
+    return Path(folder)
+
+
+@pytest.fixture
+def write_raster(tmp_path: Path) -> Callable[..., Path]:
+    """Write (bands, H, W) as a GeoTIFF in tmp_path/in."""
+
+    def write(name: str, values: np.ndarray, *grid, **options) -> Path:
+        return rasters.write_raster(tmp_path / "in" / name, values, *grid, **options)
+
+    return write
+
+
+@pytest.fixture
+def plain() -> FeatureGroup:
+    """One channel that is not changed by scaling."""
+    return FeatureGroup("plain", ("value",), (0.0,), (1.0,))

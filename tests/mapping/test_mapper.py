@@ -1,0 +1,332 @@
+import logging
+import math
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from glavitu.confidence import confidence
+from glavitu.errors import InputError
+from glavitu.features import FeatureGroup
+from glavitu.mapping import map_scene
+from glavitu.regions import coordinate_vector, region_index, region_vector
+
+NAMES = ["confidence.tif", "outlines.gpkg", "outlines.tif", "preview.png"]
+SIZES = [(70, 45), (32, 32), (10, 100), (3, 5), (1, 1)]  # with windows of 32 pixels
+
+
+def read(path):
+    with rasterio.open(path) as file:
+        return file.read(1), file.profile
+
+
+def logits(height, width, seed=0):
+    """Make smooth shapes with both classes; values between about -4 and 4."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    field = 2 * np.sin(x / 7 + rng.random()) + 2 * np.cos(y / 9 + rng.random())
+    return field.astype(np.float32)
+
+
+def entropy_confidence(glacier):
+    p = np.clip(np.stack([1 - glacier, glacier]), 1e-6, 1 - 1e-6)
+    return 1 + (p * np.log2(p)).sum(axis=0)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_what_is_said_of_each_pixel_is_what_the_map_says(
+    tmp_path, write_raster, tiny_model, plain, height, width, batch_size
+):
+    values = logits(height, width)
+    result = map_scene(
+        tiny_model((plain,)),
+        {"plain": write_raster("scene.tif", values)},
+        tmp_path / "out",
+        batch_size=batch_size,
+        progress=False,
+    )
+    glacier = 1 / (1 + np.exp(-values.astype(np.float64)))
+    classes, profile = read(result.classes)
+    np.testing.assert_array_equal(classes, values > 0)
+    assert (profile["dtype"], profile["nodata"]) == ("uint8", 255)
+    assert profile["crs"].to_epsg() == 32645
+    certain, profile = read(result.confidence)
+    np.testing.assert_allclose(certain, entropy_confidence(glacier), atol=2e-6)
+    assert profile["dtype"] == "float32"
+    assert math.isnan(profile["nodata"])
+    outlines = geopandas.read_file(result.outlines)
+    assert len(outlines) == result.glaciers
+    assert outlines["area_km2"].sum() == pytest.approx(result.area_km2)
+    assert result.area_km2 == pytest.approx((values > 0).sum() * 0.0009, rel=1e-3)
+    assert outlines.crs.to_epsg() == 32645
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == NAMES
+
+
+@pytest.mark.parametrize(("height", "width"), [(70, 45), (64, 20)])
+def test_windows_are_blended_as_published(tmp_path, write_raster, tiny_model, plain, height, width):
+    values = logits(height, width)
+    size = 32
+    ramp = np.linspace(-2, 2, size)
+
+    class Placed(tiny_model):
+        """Says something else of a pixel in each window."""
+
+        def probabilities(self, image):
+            shift = torch.from_numpy(ramp).float() + image[:, 0].mean((1, 2), keepdim=True)
+            return super().probabilities(image + shift[:, None])
+
+    result = map_scene(
+        Placed((plain,)), {"plain": write_raster("a.tif", values)}, tmp_path, progress=False
+    )
+
+    # The protocol, written directly.
+    shape = [size * (n // size + 1) for n in (height, width)]
+    top, left = ((padded - n) // 2 for padded, n in zip(shape, (height, width), strict=True))
+    padded = np.zeros(shape)
+    padded[top : top + height, left : left + width] = values
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    weights = np.exp(-(x**2 + y**2) / 2)
+    total, weight = np.zeros(shape), np.zeros(shape)
+    for row in range(0, shape[0] - size + 1, size // 2):
+        for col in range(0, shape[1] - size + 1, size // 2):
+            part = np.s_[row : row + size, col : col + size]
+            glacier = 1 / (1 + np.exp(-(padded[part] + ramp + padded[part].mean())))
+            total[part] += weights * glacier
+            weight[part] += weights
+    expected = (total / weight)[top : top + height, left : left + width]
+
+    certain, _ = read(result.confidence)
+    np.testing.assert_allclose(certain, entropy_confidence(expected), atol=2e-6)
+    np.testing.assert_array_equal(read(result.classes)[0], expected > 0.5)
+
+
+def test_constant_predictions_give_constant_maps(tmp_path, write_raster, tiny_model, plain):
+    path = write_raster("a.tif", np.full((50, 75), 1.5, dtype=np.float32))
+
+    class Constant(tiny_model):
+        def probabilities(self, image):
+            return torch.tensor([0.2, 0.8])[:, None, None].expand(len(image), 2, 32, 32)
+
+    result = map_scene(Constant((plain,)), {"plain": path}, tmp_path, progress=False)
+    assert (read(result.classes)[0] == 1).all()
+    certain, _ = read(result.confidence)
+    np.testing.assert_allclose(certain, entropy_confidence(np.array(0.8)), atol=1e-6)
+    assert result.glaciers == 1
+
+
+def test_more_classes(tmp_path, write_raster, tiny_model, plain):
+    path = write_raster("a.tif", logits(40, 40))
+
+    class Three(tiny_model):
+        def probabilities(self, image):
+            glacier = torch.sigmoid(image[:, 0])
+            return torch.stack([(1 - glacier) / 3, glacier, (1 - glacier) * 2 / 3], dim=1)
+
+    result = map_scene(Three((plain,), num_classes=3), {"plain": path}, tmp_path, progress=False)
+    glacier = 1 / (1 + np.exp(-logits(40, 40).astype(np.float64)))
+    np.testing.assert_array_equal(read(result.classes)[0], glacier > 0.4)  # elsewhere class 2
+    p = np.stack([(1 - glacier) / 3, glacier, (1 - glacier) * 2 / 3])
+    expected = 1 + (p * np.log(p)).sum(axis=0) / np.log(3)
+    np.testing.assert_allclose(read(result.confidence)[0], expected, atol=2e-6)
+
+
+def test_nodata_is_kept_and_windows_without_data_are_not_predicted(
+    tmp_path, write_raster, tiny_model, plain
+):
+    values = np.abs(logits(150, 70)) + 1  # a glacier everywhere
+    values[:80] = -9999
+    values[120:, 30:40] = -9999
+    other = np.ones((150, 70), dtype=np.float32)
+    other[:, 65:] = np.nan
+    missing = (values == -9999) | np.isnan(other)
+    group = FeatureGroup("other", ("value",), (0.0,), (1.0,))
+    files = {
+        "plain": write_raster("a.tif", values, nodata=-9999),
+        "other": write_raster("b.tif", other),
+    }
+    model = tiny_model((plain, group))
+    result = map_scene(model, files, tmp_path, batch_size=3, progress=False)
+    np.testing.assert_array_equal(read(result.classes)[0], np.where(missing, 255, 1))
+    certain, _ = read(result.confidence)
+    np.testing.assert_array_equal(np.isnan(certain), missing)
+    np.testing.assert_allclose(
+        certain[~missing], entropy_confidence(1 / (1 + np.exp(-values[~missing]))), atol=2e-6
+    )
+    outlines = geopandas.read_file(result.outlines)
+    assert outlines["area_km2"].sum() == pytest.approx((~missing).sum() * 0.0009, rel=1e-3)
+    predicted = torch.cat(model.images)
+    assert len(predicted) < 9 * 5  # of all windows
+    assert (predicted[:, 1] != 0).flatten(1).any(1).all()
+
+
+def test_no_glacier_at_all(tmp_path, write_raster, tiny_model, plain):
+    path = write_raster("a.tif", np.full((40, 40), -3, dtype=np.float32))
+    result = map_scene(tiny_model((plain,)), {"plain": path}, tmp_path / "out", progress=False)
+    assert (read(result.classes)[0] == 0).all()
+    assert (result.glaciers, result.area_km2) == (0, 0)
+    assert len(geopandas.read_file(result.outlines)) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == NAMES
+
+
+class TestLocation:
+    @pytest.fixture
+    def path(self, write_raster):
+        return write_raster("a.tif", logits(40, 40))
+
+    def test_region(self, tmp_path, path, tiny_model, plain, caplog):
+        model = tiny_model((plain,), location="region")
+        map_scene(model, {"plain": path}, tmp_path, region="HMA", progress=False)
+        for image, location in zip(model.images, model.locations, strict=True):
+            expected = region_vector(region_index("HMA")).expand(len(image), -1)
+            torch.testing.assert_close(location, expected)
+        assert not caplog.records
+
+    def test_no_region_is_the_unknown_one_and_said_once(
+        self, tmp_path, path, tiny_model, plain, caplog
+    ):
+        model = tiny_model((plain,), location="region")
+        with caplog.at_level(logging.WARNING):
+            map_scene(model, {"plain": path}, tmp_path, progress=False)
+        torch.testing.assert_close(model.locations[0][0], region_vector(11))
+        assert ["unknown region" in record.message for record in caplog.records] == [True]
+
+    def test_coordinates_are_those_of_each_windows_centre(
+        self, tmp_path, write_raster, tiny_model, plain
+    ):
+        grid = rasterio.transform.from_origin(86, 28, 0.01, 0.02)
+        path = write_raster("d.tif", logits(40, 40), crs="EPSG:4326", transform=grid)
+        model = tiny_model((plain,), location="coordinates")
+        map_scene(model, {"plain": path}, tmp_path, batch_size=2, progress=False)
+        # 40 pixels are padded to 64, 12 on each side: windows start at -12, 4 and 20.
+        centres = [start + 16 for start in (-12, 4, 20)]
+        expected = torch.stack(
+            [
+                coordinate_vector(86 + 0.01 * col, 28 - 0.02 * row)
+                for row in centres
+                for col in centres
+            ]
+        )
+        torch.testing.assert_close(torch.cat(model.locations), expected)
+
+    @pytest.mark.parametrize("location", [None, "coordinates"])
+    def test_a_region_for_a_model_that_takes_none(
+        self, tmp_path, path, tiny_model, plain, location
+    ):
+        model = tiny_model((plain,), location=location)
+        with pytest.raises(InputError, match=r"region 'HMA' .* takes no region; leave"):
+            map_scene(model, {"plain": path}, tmp_path / "out", region="HMA", progress=False)
+        assert not (tmp_path / "out").exists()
+
+    def test_an_unknown_code(self, tmp_path, path, tiny_model, plain):
+        model = tiny_model((plain,), location="region")
+        with pytest.raises(InputError, match="unknown region 'XX'; choose from"):
+            map_scene(model, {"plain": path}, tmp_path, region="XX", progress=False)
+
+
+class TestFailures:
+    """Whatever goes wrong, no half map is left, and an older map stays as it was."""
+
+    @pytest.fixture
+    def out(self, tmp_path):
+        return tmp_path / "out"
+
+    def test_all_nodata(self, out, write_raster, tiny_model, plain):
+        path = write_raster("a.tif", np.full((40, 40), -1, dtype=np.float32), nodata=-1)
+        model = tiny_model((plain,))
+        with pytest.raises(InputError, match=r"no pixel has data in .*a\.tif; check the nodata"):
+            map_scene(model, {"plain": path}, out, progress=False)
+        assert list(out.iterdir()) == []
+        assert model.images == []
+
+    def test_data_that_do_not_overlap(self, out, write_raster, tiny_model, plain):
+        left, right = logits(40, 40), logits(40, 40)
+        left[:, 20:] = right[:, :20] = np.nan
+        files = {"plain": write_raster("a.tif", left), "b": write_raster("b.tif", right)}
+        groups = (plain, FeatureGroup("b", ("value",), (0.0,), (1.0,)))
+        with pytest.raises(InputError, match=r"a\.tif, .*b\.tif; their data must overlap"):
+            map_scene(tiny_model(groups), files, out, progress=False)
+        assert list(out.iterdir()) == []
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    def test_prediction_that_fails_midway(self, out, write_raster, tiny_model, plain, error):
+        path = write_raster("a.tif", logits(200, 40))
+
+        class Failing(tiny_model):
+            def probabilities(self, image):
+                if len(self.images) > 3:
+                    raise error("out of memory")
+                return super().probabilities(image)
+
+        with pytest.raises(error):
+            map_scene(Failing((plain,)), {"plain": path}, out, progress=False)
+        assert list(out.iterdir()) == []
+
+        map_scene(tiny_model((plain,)), {"plain": path}, out, progress=False)
+        before = {file.name: file.read_bytes() for file in out.iterdir()}
+        with pytest.raises(error):
+            map_scene(Failing((plain,)), {"plain": path}, out, progress=False)
+        assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+    def test_probabilities_that_are_not_finite(self, out, write_raster, tiny_model, plain):
+        path = write_raster("a.tif", logits(40, 40))
+
+        class Broken(tiny_model):
+            def probabilities(self, image):
+                return super().probabilities(image) * math.nan
+
+        with pytest.raises(InputError, match=r"not finite; check the checkpoint.*a\.tif"):
+            map_scene(Broken((plain,)), {"plain": path}, out, progress=False)
+        assert list(out.iterdir()) == []
+
+    def test_an_older_map_is_replaced_with_what_lay_beside_it(
+        self, out, write_raster, tiny_model, plain
+    ):
+        out.mkdir()
+        for name in ("outlines.tif", "outlines.tif.aux.xml", "outlines.gpkg-wal", "notes.txt"):
+            (out / name).write_text("old")
+        path = write_raster("a.tif", logits(40, 40))
+        map_scene(tiny_model((plain,)), {"plain": path}, out, progress=False)
+        assert sorted(file.name for file in out.iterdir()) == sorted([*NAMES, "notes.txt"])
+        assert set(np.unique(read(out / "outlines.tif")[0])) == {0, 1}
+
+    def test_bad_rasters_leave_no_folder(self, out, tmp_path, tiny_model, plain):
+        with pytest.raises(InputError, match="does not exist"):
+            map_scene(tiny_model((plain,)), {"plain": tmp_path / "no.tif"}, out, progress=False)
+        assert not out.exists()
+
+    def test_output_is_a_file(self, out, write_raster, tiny_model, plain):
+        out.write_text("")
+        path = write_raster("a.tif", logits(40, 40))
+        with pytest.raises(InputError, match="out is a file"):
+            map_scene(tiny_model((plain,)), {"plain": path}, out, progress=False)
+
+    def test_input_that_would_be_overwritten(self, write_raster, tiny_model, plain):
+        path = write_raster("confidence.tif", logits(40, 40))
+        with pytest.raises(InputError, match=r"confidence\.tif would be overwritten"):
+            map_scene(tiny_model((plain,)), {"plain": path}, path.parent, progress=False)
+
+    def test_batch_size(self, out, write_raster, tiny_model, plain):
+        path = write_raster("a.tif", logits(40, 40))
+        with pytest.raises(InputError, match="batch_size is 0; give 1 or more"):
+            map_scene(tiny_model((plain,)), {"plain": path}, out, batch_size=0, progress=False)
+
+
+def test_progress_counts_windows(tmp_path, write_raster, tiny_model, plain, capsys):
+    path = write_raster("a.tif", logits(40, 40))
+    map_scene(tiny_model((plain,)), {"plain": path}, tmp_path)
+    assert "9/9" in capsys.readouterr().err
+    map_scene(tiny_model((plain,)), {"plain": path}, tmp_path, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_confidence_runs_from_a_guess_to_certainty():
+    for classes in (2, 3, 5):
+        guess = torch.full((1, classes, 1, 1), 1 / classes)
+        sure = torch.zeros(1, classes, 1, 1)
+        sure[:, 0] = 1
+        assert confidence(guess).item() == pytest.approx(0, abs=1e-6)
+        assert confidence(sure).item() == pytest.approx(1, abs=1e-4)
+    assert confidence(torch.rand(4, 3, 2), dim=-1).shape == (4, 3)

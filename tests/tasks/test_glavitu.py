@@ -1,0 +1,206 @@
+import math
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from glavitu.datamodules import GlacierDataModule
+from glavitu.errors import InputError
+from glavitu.models import FusedSegmenter
+from glavitu.tasks import GlaViTUTask
+
+TINY = {"width": 8, "depth": 1, "heads": 2}
+
+
+def task(**options) -> GlaViTUTask:
+    torch.manual_seed(0)
+    return GlaViTUTask(**({"model_args": TINY, "image_size": 32} | options))
+
+
+def quiet(**options) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **({"enable_checkpointing": False} | options),
+    )
+
+
+def data(world, **options) -> GlacierDataModule:
+    return GlacierDataModule(
+        str(world), **({"patch_size": 32, "batch_size": 2, "steps_per_epoch": 3} | options)
+    )
+
+
+def batch(size=32) -> dict:
+    torch.manual_seed(1)
+    return {"image": torch.rand(2, 8, size, size), "mask": torch.randint(2, (2, size, size))}
+
+
+def test_the_loss_of_a_step_weighs_both_heads():
+    module = task(deep_supervision=0.25)
+    sample = batch()
+    loss = module.training_step(sample, 0)
+    logits, deep = module.model(sample["image"], None, True)
+    expected = module.loss(logits, sample["mask"]) + 0.25 * module.loss(deep, sample["mask"])
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_schedule_restarts_at_the_published_epochs():
+    module = task(lr=5e-4)
+    steps = 3
+
+    class Epochs:
+        estimated_stepping_batches = steps * 150
+        num_training_batches = steps
+        accumulate_grad_batches = 1
+
+    module._trainer = Epochs()
+    configured = module.configure_optimizers()
+    optimiser, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    assert type(optimiser) is torch.optim.Adam
+    assert configured["lr_scheduler"]["interval"] == "step"
+    rates = []
+    for _ in range(steps * 150):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    starts = [i / steps for i, rate in enumerate(rates) if rate == 5e-4]
+    assert starts == [0, 10, 30, 70]
+    # Cosine: half way down in the middle of a cycle, and close to 0 at its end.
+    assert rates[20 * steps] == pytest.approx(2.5e-4)
+    assert rates[50 * steps] == pytest.approx(2.5e-4)
+    end = 5e-4 * (1 + math.cos(math.pi * (80 * steps - 1) / (80 * steps))) / 2
+    assert rates[-1] == pytest.approx(end)
+
+
+def test_training_lowers_the_loss(world):
+    module = task(lr=5e-3)
+    datamodule = data(world, steps_per_epoch=30)
+    trainer = quiet(max_epochs=1, num_sanity_val_steps=0)
+    before = trainer.validate(module, datamodule, verbose=False)[0]["val/loss"]
+    trainer = quiet(max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, datamodule)
+    assert trainer.callback_metrics["val/loss"] < 0.8 * before
+
+
+def test_validation_iou_is_the_mean_over_windows_with_glacier():
+    module = task().eval()
+    module.log = lambda *args, **kwargs: logged.update({args[0]: args[1]})
+    logged: dict = {}
+    masks, predictions = batch()["mask"], []
+    for index in range(2):
+        masks[index, :, :16] = index  # no window is without glacier
+        sample = {"image": batch()["image"][index : index + 1], "mask": masks[index : index + 1]}
+        predictions.append(module.validation_step(sample, index)[0] == 1)
+    module.on_validation_epoch_end()
+    truths = masks == 1
+    ious = [(p & t).sum() / (p | t).sum() for p, t in zip(predictions, truths, strict=True)]
+    assert logged["val/iou"].item() == pytest.approx(torch.stack(ious).mean().item())
+
+
+@pytest.mark.parametrize("location", [None, "region", "coordinates"])
+def test_a_checkpoint_alone_rebuilds_the_task(world, tmp_path, location):
+    module = task(location=location)
+    trainer = quiet(max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, data(world, location=location))
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    torch.load(tmp_path / "run.ckpt", weights_only=True)  # no code in it
+    again = GlaViTUTask.from_checkpoint(tmp_path / "run.ckpt")
+    assert again.hparams == module.hparams
+    assert all(
+        torch.equal(value, again.state_dict()[key]) for key, value in module.state_dict().items()
+    )
+    lightnings = GlaViTUTask.load_from_checkpoint(tmp_path / "run.ckpt", map_location="cpu")
+    assert lightnings.features == module.features
+
+
+def test_baselines_are_chosen_by_name(world):
+    module = task(model="unet", model_args={"encoder": "resnet18", "width": 8})
+    assert isinstance(module.model, FusedSegmenter)
+    trainer = quiet(max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, data(world))
+    assert trainer.callback_metrics["train/loss"].isfinite()
+
+
+def test_whole_tiles_are_predicted_by_blended_windows(world):
+    module = task().eval()
+    datamodule = data(world)
+    datamodule.setup("test")
+    whole = next(iter(datamodule.test_dataloader()))
+    assert whole["image"].shape == (1, 8, 64, 64)
+    with torch.inference_mode():
+        probabilities = module.predict_tiles(whole)
+    assert probabilities.shape == (1, 2, 64, 64)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 64, 64))
+
+
+def test_testing_counts_every_pixel_of_every_region(world):
+    module = task()
+    results = quiet().test(module, data(world), verbose=False)[0]
+    table = module.test_confusion.table()
+    assert table["region"].tolist() == ["HMA", "SC"]
+    assert table["pixels"].tolist() == [64 * 64] * 2
+    union = table[["tp", "fp", "fn"]].sum()
+    assert results["test/iou"] == pytest.approx(union["tp"] / union.sum())
+    assert results["test/iou_HMA"] == pytest.approx(table["iou"][0])
+    assert results["test/iou_mean"] == pytest.approx(table["iou"].mean())
+
+
+def test_finetuning_starts_from_a_checkpoints_weights(tmp_path):
+    source = task()
+    trainer = quiet()
+    trainer.strategy.connect(source)
+    trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    torch.manual_seed(5)
+    started = GlaViTUTask(
+        model_args=TINY, image_size=32, initial_weights=str(tmp_path / "a.ckpt"), lr=5e-5
+    )
+    for key, value in source.state_dict().items():
+        assert torch.equal(value, started.state_dict()[key])
+    assert "initial_weights" not in started.hparams
+    with pytest.raises(InputError, match=r"a\.ckpt: was trained with the features optical, dem"):
+        task(features=["optical"], initial_weights=str(tmp_path / "a.ckpt"))
+    with pytest.raises(InputError, match=r"a\.ckpt: its weights do not fit"):
+        task(model_args=TINY | {"width": 16}, initial_weights=str(tmp_path / "a.ckpt"))
+
+
+def test_a_checkpoint_of_other_features_is_refused(world, tmp_path):
+    trainer = quiet()
+    trainer.strategy.connect(task())
+    trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    other = task(features=["optical", "thermal"])
+    with pytest.raises(InputError, match=r"optical, dem, but the data gives optical, thermal"):
+        quiet().test(
+            other, data(world, features=["optical", "thermal"]), ckpt_path=tmp_path / "a.ckpt"
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such checkpoint"), (b"no", "cannot be read"), (b"PK\x03\x04", "cannot be read")],
+)
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, content, message):
+    path = tmp_path / "x.ckpt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"x\.ckpt: {message}"):
+        GlaViTUTask.from_checkpoint(path)
+    torch.save({"a": 1}, path)
+    with pytest.raises(InputError, match="not a glavitu checkpoint"):
+        GlaViTUTask.from_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"location": "planet"}, "unknown location 'planet'"),
+        ({"model_args": {"breadth": 8}}, "breadth"),
+        ({"model": "no_such"}, "no_such"),
+        ({"features": ["radar"]}, "'radar'"),
+    ],
+)
+def test_bad_arguments_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        task(**options)

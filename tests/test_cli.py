@@ -1,0 +1,246 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import torch
+import yaml
+
+from glavitu.cli import main
+from glavitu.tasks import GlaViTUTask
+
+from .models.keras_files import layout, write_weights
+
+TINY = [
+    *("--model.model_args", json.dumps({"width": 8, "depth": 1, "heads": 2})),
+    *("--data.patch_size", "32", "--data.batch_size", "2", "--data.steps_per_epoch", "2"),
+    *("--trainer.max_epochs", "1", "--trainer.accelerator", "cpu"),
+    *("--trainer.enable_progress_bar", "false"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(world, tmp_path_factory):
+    """A run of `glavitu fit`, made once."""
+    folder = tmp_path_factory.mktemp("run")
+    arguments = ["fit", *TINY, "--data.root", str(world)]
+    arguments += ["--trainer.logger.init_args.save_dir", str(folder)]
+    assert main(arguments) == 0
+    return folder / "glavitu" / "version_0"
+
+
+def rasters(world) -> list[str]:
+    tile = world / "test" / "HMA_test_000"
+    return ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
+
+
+def test_importing_is_cheap_and_help_needs_no_torch():
+    code = (
+        "import sys, glavitu, glavitu.cli\n"
+        "try: glavitu.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'lightning', 'numpy', 'rasterio', 'torchgeo'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in ("demo", "fit", "test", "map", "import-keras"))
+
+
+def test_the_model_needs_torch_alone():
+    code = (
+        "import sys\nfrom glavitu.models import GlaViTU\nGlaViTU(width=8, depth=1)\n"
+        "heavy = {'lightning', 'torchgeo', 'rasterio', 'kornia', 'h5py'} & set(sys.modules)\n"
+        "heavy |= {'segmentation_models_pytorch'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_names_of_the_package_load():
+    import glavitu
+
+    for name in glavitu.__all__:
+        assert getattr(glavitu, name) is not None
+
+
+def test_python_m_is_the_same():
+    done = subprocess.run(
+        [sys.executable, "-m", "glavitu", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("glavitu 0.")
+
+
+@pytest.mark.parametrize("command", ["demo", "map", "import-keras", "fit"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_fit_leaves_checkpoints_metrics_figures_and_its_config(run):
+    checkpoints = {path.name for path in (run / "checkpoints").iterdir()}
+    assert checkpoints == {"last.ckpt", "best_iou.ckpt", "best_loss.ckpt"}
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics[["val/loss", "val/iou"]].dropna().shape == (1, 2)
+    assert (run / "figures" / "val_sample_0.png").stat().st_size > 5000
+    assert yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] == 0
+
+
+def test_a_printed_config_runs(world, tmp_path):
+    arguments = ["fit", *TINY, "--data.root", str(world), "--print_config"]
+    done = subprocess.run(
+        [sys.executable, "-m", "glavitu", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "config.yaml").write_text(done.stdout)
+    where = ["--trainer.logger.init_args.save_dir", str(tmp_path / "runs")]
+    assert main(["fit", "--config", str(tmp_path / "config.yaml"), *where]) == 0
+    assert (tmp_path / "runs/glavitu/version_0/checkpoints/last.ckpt").exists()
+
+
+def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tmp_path, capsys):
+    for command in ("validate", "test"):
+        arguments = [command, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+        arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path / command)]
+        assert main(arguments) == 0
+    report = pd.read_csv(tmp_path / "test/glavitu/version_0/report.csv")
+    assert report["region"].tolist() == ["HMA", "SC"]
+    assert report["pixels"].tolist() == [64 * 64] * 2
+    assert "HMA" in capsys.readouterr().out
+
+
+def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
+    arguments = ["predict", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+    arguments += ["--prediction_writer.output", str(tmp_path)]
+    arguments += ["--trainer.logger", "false"]
+    assert main(arguments) == 0
+    with (
+        rasterio.open(tmp_path / "HMA_test_000.tif") as prediction,
+        rasterio.open(world / "test/HMA_test_000/dem.tif") as dem,
+    ):
+        assert prediction.descriptions == ("probability", "confidence")
+        assert (prediction.crs, prediction.transform) == (dem.crs, dem.transform)
+        values = prediction.read()
+    assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_test_and_map_of_a_tile_agree(world, run, tmp_path):
+    arguments = ["map", "--checkpoint", str(run / "checkpoints/last.ckpt"), *rasters(world)]
+    assert main([*arguments, "--output", str(tmp_path / "map")]) == 0
+    from glavitu.datasets import GlacierRasters, TileWindow
+
+    dataset = GlacierRasters(world / "test/HMA_test_000")
+    sample = dataset[TileWindow(0, dataset.extents[0])]
+    task = GlaViTUTask.from_checkpoint(run / "checkpoints/last.ckpt")
+    with torch.inference_mode():
+        expected = task.predict_tiles({"image": sample["image"][None]})[0].argmax(0).numpy()
+    with rasterio.open(tmp_path / "map/outlines.tif") as file:
+        assert (file.read(1) == expected).mean() > 0.9999
+    outlines = geopandas.read_file(tmp_path / "map/outlines.gpkg")
+    assert {"area_km2", "mean_confidence"} <= set(outlines.columns)
+    assert (tmp_path / "map/preview.png").exists()
+    assert (tmp_path / "map/confidence.tif").exists()
+
+
+def test_wandb_logs_offline(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = {
+        "class_path": "lightning.pytorch.loggers.WandbLogger",
+        "init_args": {"save_dir": str(tmp_path), "project": "glavitu"},
+    }
+    config = {"trainer": {"logger": logger}}
+    Path("wandb.yaml").write_text(yaml.safe_dump(config))
+    arguments = ["fit", "--config", "wandb.yaml", *TINY, "--data.root", str(world)]
+    assert main(arguments) == 0
+    (offline,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert list((offline / "files/media/images").glob("val_sample_0*.png"))
+
+
+def test_imported_keras_weights_map_test_and_finetune(world, tmp_path, capsys):
+    table = layout("regionencoding_optical_dem")
+    weights = write_weights(tmp_path / "glavitu_regionencoding_weights.h5", table)
+    checkpoint = tmp_path / "imported.ckpt"
+    arguments = ["import-keras", str(weights), "--features", "optical", "dem"]
+    assert main([*arguments, "--output", str(checkpoint)]) == 0
+    assert "location region" in capsys.readouterr().out
+    torch.load(checkpoint, weights_only=True)
+    data = ["--data.root", str(world), "--data.location", "region"]
+    data += ["--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+    data += ["--trainer.enable_progress_bar", "false"]
+    arguments = ["test", "--ckpt_path", str(checkpoint), *data]
+    assert main([*arguments, "--region_report.output", str(tmp_path)]) == 0
+    assert pd.read_csv(tmp_path / "report.csv")["pixels"].tolist() == [64 * 64] * 2
+    arguments = ["map", "--checkpoint", str(checkpoint), "--region", "HMA", *rasters(world)]
+    assert main([*arguments, "--output", str(tmp_path / "map")]) == 0
+    with rasterio.open(tmp_path / "map/outlines.tif") as file:
+        assert set(np.unique(file.read(1))) <= {0, 1}
+    arguments = ["fit", "--model.initial_weights", str(checkpoint), *data]
+    arguments += ["--trainer.fast_dev_run", "true", "--data.batch_size", "2"]
+    assert main([*arguments, "--model.lr", "5e-5"]) == 0
+
+
+class TestErrors:
+    """Bad input ends with one message and status 1, without a traceback."""
+
+    def check(self, capsys, arguments, *expected):
+        assert main(arguments) == 1
+        error = capsys.readouterr().err
+        assert error.splitlines()[-1].startswith("glavitu: error: ")
+        assert "Traceback" not in error
+        for text in expected:
+            assert text in error
+
+    def test_missing_raster(self, world, run, tmp_path, capsys):
+        checkpoint = str(run / "checkpoints/last.ckpt")
+        arguments = ["map", "--checkpoint", checkpoint, "--optical", "gone.tif"]
+        arguments += [*rasters(world)[2:], "--output", str(tmp_path / "map")]
+        self.check(capsys, arguments, "gone.tif", "does not exist")
+        assert not (tmp_path / "map").exists()
+
+    def test_missing_group(self, world, run, tmp_path, capsys):
+        checkpoint = str(run / "checkpoints/last.ckpt")
+        arguments = ["map", "--checkpoint", checkpoint, *rasters(world)[:2]]
+        self.check(capsys, [*arguments, "--output", str(tmp_path)], "no file for dem")
+
+    @pytest.mark.parametrize("feature", ["rgb", "=a.tif", "rgb="])
+    def test_feature_without_a_file(self, run, tmp_path, capsys, feature):
+        checkpoint = str(run / "checkpoints/last.ckpt")
+        arguments = ["map", "--checkpoint", checkpoint, "--feature", feature]
+        self.check(capsys, [*arguments, "--output", str(tmp_path)], "NAME=FILE")
+
+    def test_missing_checkpoint(self, tmp_path, capsys):
+        arguments = ["map", "--checkpoint", "none.ckpt", "--output", str(tmp_path)]
+        self.check(capsys, arguments, "none.ckpt", "no such checkpoint")
+
+    def test_truncated_weights(self, tmp_path, capsys):
+        weights = write_weights(tmp_path / "w.h5", layout("global_optical_dem"))
+        os.truncate(weights, weights.stat().st_size // 2)
+        arguments = ["import-keras", str(weights), "--features", "optical", "dem"]
+        self.check(capsys, [*arguments, "--output", str(tmp_path / "o.ckpt")], "w.h5")
+        assert not (tmp_path / "o.ckpt").exists()
+
+    def test_unknown_feature(self, world, capsys):
+        arguments = ["fit", "--data.root", str(world), "--data.features", "[optical,radar]"]
+        self.check(capsys, arguments, "'radar'", "known are optical")
+
+    def test_missing_data(self, tmp_path, capsys):
+        arguments = ["fit", "--data.root", str(tmp_path), *TINY, "--trainer.logger", "false"]
+        self.check(capsys, arguments, str(tmp_path / "train"), "no such folder")
+
+    def test_checkpoint_of_other_features(self, world, run, capsys):
+        arguments = ["test", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+        arguments += ["--data.features", "[optical,thermal]", "--trainer.logger", "false"]
+        self.check(capsys, arguments, "optical, dem", "optical, thermal", "data.features")

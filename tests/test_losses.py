@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from glavitu.losses import FocalLoss
+
+
+def test_two_classes_by_hand():
+    # One pixel, logits (0, ln 3): p = (1/4, 3/4); truth is class 1; t = (0.05, 0.95).
+    logits = torch.tensor([0.0, math.log(3)]).reshape(1, 2, 1, 1)
+    target = torch.ones(1, 1, 1, dtype=torch.long)
+    by_hand = 0.75**2 * 0.05 * math.log(4) + 0.25**2 * 0.95 * math.log(4 / 3)
+    assert FocalLoss()(logits, target).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_three_classes_by_hand_and_mean_over_pixels():
+    # Two pixels with p = (1/2, 1/4, 1/4) of truths 0 and 2; without smoothing one term each.
+    logits = torch.log(torch.tensor([0.5, 0.25, 0.25])).reshape(1, 3, 1, 1).expand(1, 3, 1, 2)
+    target = torch.tensor([[[0, 2]]])
+    by_hand = (0.5**2 * math.log(2) + 0.75**2 * math.log(4)) / 2
+    loss = FocalLoss(label_smoothing=0.0)(logits, target)
+    assert loss.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_gamma_0_is_the_cross_entropy():
+    logits, target = torch.randn(2, 4, 8, 8), torch.randint(4, (2, 8, 8))
+    loss = FocalLoss(gamma=0.0, label_smoothing=0.1)(logits, target)
+    expected = torch.nn.functional.cross_entropy(logits, target, label_smoothing=0.1)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_certain_mistakes_cost_a_finite_amount():
+    logits = torch.tensor([1000.0, -1000.0]).reshape(1, 2, 1, 1)
+    target = torch.ones(1, 1, 1, dtype=torch.long)
+    p = 1e-7  # where probabilities are clipped
+    by_hand = -((1 - p) ** 2) * 0.95 * math.log(p) - p**2 * 0.05 * math.log(1 - p)
+    assert FocalLoss()(logits, target).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_half_precision_is_computed_in_single():
+    logits, target = torch.randn(1, 2, 8, 8).bfloat16(), torch.randint(2, (1, 8, 8))
+    assert torch.equal(FocalLoss()(logits, target), FocalLoss()(logits.float(), target))

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from glavitu.windows import (
+    blend_bands,
+    blend_weights,
+    centred_padding,
+    predict_blended,
+    window_starts,
+)
+
+
+def blend_directly(predict, image, window, stride):
+    """Spell the published prediction out, in numpy and on the whole image at once."""
+    channels, height, width = image.shape
+    padded_height = window * (height // window + 1)
+    padded_width = window * (width // window + 1)
+    top, left = (padded_height - height) // 2, (padded_width - width) // 2
+    padded = np.zeros((channels, padded_height, padded_width))
+    padded[:, top : top + height, left : left + width] = image
+    y, x = np.mgrid[-1 : 1 : window * 1j, -1 : 1 : window * 1j]
+    weights = np.exp(-(np.hypot(x, y) ** 2) / 2)
+    total, weight = 0 * padded[:1].repeat(2, 0), 0 * padded[0]
+    for row in range(0, padded_height - window + 1, stride):
+        for col in range(0, padded_width - window + 1, stride):
+            part = np.s_[..., row : row + window, col : col + window]
+            total[part] += weights * predict(padded[part])
+            weight[part] += weights
+    return (total / weight)[:, top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 33), (16, 16), (5, 47), (1, 1), (64, 15)])
+def test_blending_is_the_published_one(height, width):
+    window = 16
+    image = np.random.default_rng(0).random((3, height, width))
+    ramp = np.linspace(0, 1, window)  # what is said of a pixel depends on its place in the window
+
+    def predict(part):
+        glacier = 1 / (1 + np.exp(-(part[0] + part.mean() + ramp[:, None] - 2 * ramp)))
+        return np.stack([1 - glacier, glacier])
+
+    blended = predict_blended(
+        lambda batch: torch.stack([torch.from_numpy(predict(part.numpy())) for part in batch]),
+        torch.from_numpy(image),
+        window=window,
+        stride=window // 2,
+        classes=2,
+        batch_size=3,
+    )
+    assert blended.shape == (2, height, width)
+    expected = blend_directly(predict, image, window, window // 2)
+    np.testing.assert_allclose(blended.numpy(), expected, atol=1e-6)
+
+
+def test_batch_size_changes_nothing():
+    image = torch.rand(1, 40, 50)
+
+    def predict(batch):
+        return torch.cat([batch, batch.mean((2, 3), keepdim=True) - batch], dim=1)
+
+    one, many = (predict_blended(predict, image, 16, 8, 2, size) for size in (1, 100))
+    torch.testing.assert_close(one, many)
+
+
+def test_constant_predictions_stay_constant():
+    probabilities = torch.tensor([0.1, 0.2, 0.7])
+
+    def predict(batch):
+        return probabilities[None, :, None, None].expand(len(batch), 3, 16, 16)
+
+    blended = predict_blended(predict, torch.zeros(1, 30, 41), 16, 8, 3)
+    torch.testing.assert_close(blended, probabilities[:, None, None].expand(3, 30, 41))
+
+
+def test_a_stride_that_leaves_a_rest_covers_all():
+    assert window_starts(40, 16, 10) == [0, 10, 20, 24]
+
+    def predict(row, cols):
+        return torch.full((len(cols), 2, 16, 16), 0.5)
+
+    bands = list(blend_bands(predict, 40, 35, window=16, stride=10, classes=2, batch_size=2))
+    assert [row for row, _ in bands] == [0, 10, 20, 24]
+    blended = torch.cat([band for _, band in bands], dim=1)
+    torch.testing.assert_close(blended, torch.full((2, 40, 35), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(383, (0, 1, 384)), (384, (192, 192, 768)), (385, (191, 192, 768)), (1, (191, 192, 384))],
+)
+def test_centred_padding_is_the_published_one(size, expected):
+    assert centred_padding(size, 384) == expected
+
+
+def test_published_windows_end_at_the_border():
+    assert window_starts(768, 384, 192) == [0, 192, 384]
+
+
+def test_weights_fall_from_the_centre():
+    weights = blend_weights(17)
+    assert weights[8, 8] == 1
+    torch.testing.assert_close(weights[0, 0], torch.tensor(np.exp(-1.0), dtype=torch.float32))
+    torch.testing.assert_close(weights[8, 0], torch.tensor(np.exp(-0.5), dtype=torch.float32))
