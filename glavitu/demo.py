@@ -1,7 +1,6 @@
 """The whole way in a few minutes: a synthetic world, training, a test and a map."""
 
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from glavitu.datasets.synthetic import SyntheticGlaciers, band_ratio
 from glavitu.features import OPTICAL
 from glavitu.mapping import MapResult, map_scene
 from glavitu.metrics import RegionConfusion
+from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     """
     start = time.perf_counter()
     output, console = Path(output), Console()
-    warnings.filterwarnings("ignore", module="lightning")
+    quieten_lightning()
     seed_everything(seed, verbose=False)
 
     console.rule("1. A synthetic world of three regions")

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from glavitu._version import __version__
 from glavitu.callbacks import PredictionFigures, PredictionWriter, RegionReport
 from glavitu.datamodules import GlacierDataModule
+from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import read_checkpoint
 
@@ -23,9 +24,9 @@ class GlaViTUCLI(LightningCLI):
         """Add the callbacks of every run, and let the data decide what the model must share."""
         for source, target in LINKS.items():
             parser.link_arguments(f"data.{source}", f"model.{target}")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_iou")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_loss")
-        parser.add_lightning_class_args(LearningRateMonitor, "learning_rate_monitor")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
         parser.add_lightning_class_args(RegionReport, "region_report")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
@@ -37,10 +38,12 @@ class GlaViTUCLI(LightningCLI):
                     "class_path": "lightning.pytorch.loggers.CSVLogger",
                     "init_args": {"save_dir": "runs", "name": "glavitu"},
                 },
+                # Lightning's save_last follows the best; a run resumes from its last epoch.
+                "checkpoint_last.filename": "last",
+                "checkpoint_last.enable_version_counter": False,
                 "checkpoint_iou.monitor": "val/iou",
                 "checkpoint_iou.mode": "max",
                 "checkpoint_iou.filename": "best_iou",
-                "checkpoint_iou.save_last": True,
                 "checkpoint_iou.enable_version_counter": False,
                 "checkpoint_loss.monitor": "val/loss",
                 "checkpoint_loss.filename": "best_loss",
@@ -71,6 +74,7 @@ def run(arguments: Sequence[str]) -> None:
     Args:
         arguments: The command and its options.
     """
+    quieten_lightning()
     GlaViTUCLI(
         GlaViTUTask,
         GlacierDataModule,

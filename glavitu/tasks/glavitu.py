@@ -141,6 +141,14 @@ class GlaViTUTask(LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(image))
         return torch.as_tensor(loss)
 
+    def on_train_batch_start(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Log the learning rate of the step."""
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Start to count anew: here, since states made in another mode cannot be updated."""
+        self.val_iou.reset()
+
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Log loss and IoU of windows, and return the predicted classes (B, H, W)."""
         image, mask = batch["image"], batch["mask"]
@@ -156,7 +164,10 @@ class GlaViTUTask(LightningModule):
         iou = self.val_iou.compute().reshape(-1)[0]
         # torchmetrics says -1 where neither truth nor prediction has any glacier at all.
         self.log("val/iou", torch.where(iou < 0, torch.nan, iou), prog_bar=True)
-        self.val_iou.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Start to count anew; the counts stay after the test for who wants them."""
+        self.test_confusion.reset()
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Predict whole tiles by blended windows and count them per region."""

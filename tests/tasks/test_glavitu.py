@@ -89,6 +89,7 @@ def test_validation_iou_is_the_mean_over_windows_with_glacier():
     module = task().eval()
     module.log = lambda *args, **kwargs: logged.update({args[0]: args[1]})
     logged: dict = {}
+    module.on_validation_epoch_start()
     masks, predictions = batch()["mask"], []
     for index in range(2):
         masks[index, :, :16] = index  # no window is without glacier

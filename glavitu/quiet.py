@@ -1,0 +1,15 @@
+"""Silence for what Lightning says that helps nobody here."""
+
+import logging
+import warnings
+
+
+def quieten_lightning() -> None:
+    """Drop advertisements and warnings about Lightning's own code from the terminal."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(lambda record: "Tip:" not in record.getMessage())
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="The number of training batches.*")
+    warnings.filterwarnings("ignore", message="The dirpath has changed.*")
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended.*")
