@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from glavitu.confidence import confidence
+from glavitu.files import when_complete
 
 
 class PredictionFigures(Callback):
@@ -96,27 +97,26 @@ class PredictionWriter(BasePredictionWriter):
         """Write the tiles of a batch."""
         run = Path(trainer.log_dir or trainer.default_root_dir)
         folder = Path(self.output or run / "predictions")
-        folder.mkdir(parents=True, exist_ok=True)
         dataset = trainer.datamodule.predict_dataset  # type: ignore[attr-defined]
         for number, probabilities in zip(batch["tile"].tolist(), prediction, strict=True):
             tile = dataset.tiles[number]
             bands = np.stack([probabilities[1].numpy(), confidence(probabilities, 0).numpy()])
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
-            final = folder / f"{tile.name}.tif"
-            partial = final.with_name(f".{final.name}.partial")
-            with rasterio.open(
-                partial,
-                "w",
-                driver="GTiff",
-                dtype="float32",
-                count=2,
-                height=tile.extent.height,
-                width=tile.extent.width,
-                crs=tile.crs,
-                transform=tile.transform @ origin,
-                compress="deflate",
-                tiled=True,
-            ) as file:
+            with (
+                when_complete(folder / f"{tile.name}.tif") as partial,
+                rasterio.open(
+                    partial,
+                    "w",
+                    driver="GTiff",
+                    dtype="float32",
+                    count=2,
+                    height=tile.extent.height,
+                    width=tile.extent.width,
+                    crs=tile.crs,
+                    transform=tile.transform @ origin,
+                    compress="deflate",
+                    tiled=True,
+                ) as file,
+            ):
                 file.write(bands)
                 file.descriptions = ("probability", "confidence")
-            partial.replace(final)

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from glavitu.files import when_complete
 from glavitu.metrics import RegionConfusion
 
 SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
@@ -32,10 +33,8 @@ class RegionReport(Callback):
         if not trainer.is_global_zero:
             return
         folder = Path(self.output or trainer.log_dir or trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".report.csv.partial"
-        table.to_csv(partial, index=False)
-        partial.replace(folder / "report.csv")
+        with when_complete(folder / "report.csv") as partial:
+            table.to_csv(partial, index=False)
         print_table(table)
 
 

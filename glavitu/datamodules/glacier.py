@@ -108,16 +108,18 @@ class GlacierDataModule(GeoDataModule):
             self.test_dataset = self._open("test")
             self.test_sampler = WholeTiles(self.test_dataset.extents)
         if stage == "predict":
-            self.predict_dataset = self._open("test")
+            # Places to predict need no labels.
+            self.predict_dataset = self._open("test", outlines=None)
             self.predict_sampler = WholeTiles(self.predict_dataset.extents)
 
-    def _open(self, split: str) -> GlacierRasters:
+    def _open(self, split: str, **changes: Any) -> GlacierRasters:
+        options = self.dataset_options | changes
         if not any(self.bounds.values()):
-            return GlacierRasters(self.root / split, **self.dataset_options)
+            return GlacierRasters(self.root / split, **options)
         bounds = self.bounds[split]
         if bounds is None:
             raise InputError(
                 f"{split}_bounds is not set, but another part's bounds are; give all three, or "
                 f"none and the folders train, val and test in {self.root}"
             )
-        return GlacierRasters(self.root, bounds=bounds, **self.dataset_options)
+        return GlacierRasters(self.root, bounds=bounds, **options)

@@ -8,7 +8,6 @@ that is not at hand: in the demo, the tests and the benchmarks of speed.
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from glavitu.datasets.synthetic_sensors import observe
 from glavitu.datasets.synthetic_terrain import BoolArray, FloatArray, landscape
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
+from glavitu.files import when_complete
 from glavitu.regions import region_index
 from glavitu.windows import centred_padding
 
@@ -204,11 +204,10 @@ class SyntheticGlaciers:
         for split in SPLITS:
             for tile in self.split(split, progress):
                 folder = root / split / tile.name
-                folder.mkdir(parents=True, exist_ok=True)
                 for name in tile.features:
-                    with _complete(folder / f"{name}.tif") as path:
+                    with when_complete(folder / f"{name}.tif") as path:
                         _write_geotiff(path, tile, name)
-                with _complete(folder / "outlines.gpkg") as path:
+                with when_complete(folder / "outlines.gpkg") as path:
                     _write_outlines(path, tile)
         return root
 
@@ -224,9 +223,8 @@ class SyntheticGlaciers:
             The folder.
         """
         root = Path(root)
-        root.mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
-            with _complete(root / f"{split}.hdf5") as path, h5py.File(path, "w") as file:
+            with when_complete(root / f"{split}.hdf5") as path, h5py.File(path, "w") as file:
                 for tile in self.split(split, progress):
                     _write_group(file, tile)
         return root
@@ -276,18 +274,6 @@ def band_ratio(
 def _check_region(region: str) -> None:
     if region not in PROFILES:
         raise InputError(f"unknown region {region!r}; choose from {', '.join(PROFILES)}")
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """Give a hidden path in the same folder to write to; rename it when all went well."""
-    part = path.with_name(f".part-{path.name}")
-    part.unlink(missing_ok=True)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_geotiff(path: Path, tile: Tile, name: str) -> None:

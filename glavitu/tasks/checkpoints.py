@@ -9,6 +9,7 @@ import torch
 
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.files import when_complete
 from glavitu.regions import LOCATION_SIZES
 
 if TYPE_CHECKING:
@@ -94,11 +95,8 @@ def import_keras(
     location = None if model.location_size is None else kinds[model.location_size]
     task = GlaViTUTask(model.features, num_classes=model.num_classes, location=location)
     task.model.load_state_dict(model.state_dict())
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.strategy.connect(task)
-    trainer.save_checkpoint(partial, weights_only=True)
-    partial.replace(output)
+    with when_complete(Path(output)) as partial:
+        trainer.save_checkpoint(partial, weights_only=True)
     return task.eval()
