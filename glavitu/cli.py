@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
             options.run(options)
     except InputError as error:
-        print(f"glavitu: error: {error}", file=sys.stderr)
+        # Workers of a data loader put their traceback around the message.
+        message = str(error).rsplit("InputError: ", 1)[-1].strip()
+        print(f"glavitu: error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("glavitu: interrupted", file=sys.stderr)
@@ -189,7 +191,7 @@ def _add_import_keras(commands: Commands) -> None:
 
 
 def _import_keras(options: argparse.Namespace) -> None:
-    from glavitu.tasks.checkpoints import import_keras
+    from glavitu.tasks import import_keras
 
     task = import_keras(options.weights, options.features, options.output)
     weights = sum(parameter.numel() for parameter in task.model.parameters())

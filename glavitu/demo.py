@@ -27,7 +27,7 @@ from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
 
 if TYPE_CHECKING:
-    from glavitu.datasets.rasters import RasterTile
+    from glavitu.datasets.tiles import RasterTile
 
 FEATURES = ("optical", "dem", "in_sar")
 REGIONS = ("SC", "HMA", "NZ")

@@ -23,11 +23,10 @@ class FeatureGroup:
         channels: Names of the channels in order.
         minimum: Value of each channel that becomes 0, in the channel's unit after its transform.
         maximum: Value of each channel that becomes 1, in the same unit.
-        transforms: Per channel ``'log10'``, which is log10(x + 1e-6), or ``'none'``. Empty means
-            ``'none'`` for all.
+        transform: ``'log10'`` takes log10(x + 1e-6) first; ``'none'`` takes values as they are.
 
     Raises:
-        InputError: If the lengths differ, a maximum is not above its minimum, or a transform is
+        InputError: If the lengths differ, a maximum is not above its minimum, or the transform is
             unknown.
     """
 
@@ -35,15 +34,13 @@ class FeatureGroup:
     channels: tuple[str, ...]
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
-    transforms: tuple[str, ...] = ()
+    transform: str = "none"
 
     def __post_init__(self) -> None:
-        """Check the description, and fill in the transforms."""
-        for field in ("channels", "minimum", "maximum", "transforms"):
+        """Check the description."""
+        for field in ("channels", "minimum", "maximum"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        if not self.transforms:
-            object.__setattr__(self, "transforms", ("none",) * len(self.channels))
-        for field in ("minimum", "maximum", "transforms"):
+        for field in ("minimum", "maximum"):
             if len(getattr(self, field)) != len(self.channels):
                 raise InputError(
                     f"feature group {self.name!r}: {field} has {len(getattr(self, field))} values, "
@@ -58,12 +55,11 @@ class FeatureGroup:
                     f"feature group {self.name!r}, channel {channel!r}: the maximum ({high}) must "
                     f"be above the minimum ({low})"
                 )
-        for transform in self.transforms:
-            if transform not in ("none", "log10"):
-                raise InputError(
-                    f"feature group {self.name!r}: unknown transform {transform!r}; use 'log10' or "
-                    "'none'"
-                )
+        if self.transform not in ("none", "log10"):
+            raise InputError(
+                f"feature group {self.name!r}: unknown transform {self.transform!r}; use 'log10' "
+                "or 'none'"
+            )
 
     def __len__(self) -> int:
         """Return the number of channels."""
@@ -80,9 +76,9 @@ class FeatureGroup:
             values. Missing values become 0 before scaling, as in the published benchmark.
         """
         values = values.to(torch.float32)
-        if "log10" in self.transforms:
-            is_log = torch.tensor([t == "log10" for t in self.transforms], device=values.device)
-            values = torch.where(is_log[:, None, None], torch.log10(values + 1e-6), values)
+        if self.transform == "log10":
+            # Noise that was subtracted can leave negative backscatter; NaN stays NaN.
+            values = torch.log10(values.clamp(min=0) + 1e-6)
         values = torch.nan_to_num(values, nan=0.0)
         low = torch.tensor(self.minimum, device=values.device)[:, None, None]
         high = torch.tensor(self.maximum, device=values.device)[:, None, None]
@@ -107,14 +103,14 @@ CO_POL_SAR = FeatureGroup(
     ("ascending", "descending"),
     (-6.0, -6.0),
     (1.75761249, 15.63508564),
-    ("log10", "none"),
+    "log10",
 )
 CROSS_POL_SAR = FeatureGroup(
     "cross_pol_sar",
     ("ascending", "descending"),
     (-6.0, -6.0),
     (1.38859078, 15.9050037),
-    ("log10", "none"),
+    "log10",
 )
 IN_SAR = FeatureGroup("in_sar", ("ascending", "descending"), (0.0, 0.0), (0.99999938, 0.99999963))
 THERMAL = FeatureGroup("thermal", ("thermal",), (0.0,), (322.08056641,))
@@ -166,5 +162,5 @@ def _resolve(feature: FeatureLike) -> FeatureGroup:
     except TypeError as error:
         raise InputError(
             f"feature group {dict(feature)!r} needs the keys name, channels, minimum and maximum "
-            f"(and optionally transforms): {error}"
+            f"(and optionally transform): {error}"
         ) from None

@@ -1,13 +1,16 @@
 """The commands that Lightning gives: fit, validate, test and predict."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from glavitu._version import __version__
 from glavitu.callbacks import PredictionFigures, PredictionWriter, RegionReport
+from glavitu.callbacks.run_folder import RunConfig
 from glavitu.datamodules import GlacierDataModule
 from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
@@ -33,6 +36,7 @@ class GlaViTUCLI(LightningCLI):
         parser.set_defaults(
             {
                 "trainer.max_epochs": 150,
+                "trainer.default_root_dir": "runs",
                 "trainer.log_every_n_steps": 10,
                 "trainer.logger": {
                     "class_path": "lightning.pytorch.loggers.CSVLogger",
@@ -52,20 +56,35 @@ class GlaViTUCLI(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Write predictions rather than gathering them in memory."""
+        """Never unpickle a checkpoint, and write predictions rather than gathering them."""
+        options = self.config[self.config.subcommand]
+        options.weights_only = True
         if self.config.subcommand == "predict":
-            self.config.predict.return_predictions = False
+            options.return_predictions = False
 
     def _parse_ckpt_path(self) -> None:
-        # A checkpoint tells how its model is built; what the data decides stays with the data, so
-        # that features that differ are found by the task, which says what to do.
+        # A checkpoint tells how its model is built, and what data it wants, where that is not set.
+        # Where it is set otherwise, the task says so.
         subcommand = self.config.subcommand
-        path = self.config[subcommand].get("ckpt_path")
+        options = self.config[subcommand]
+        path = options.get("ckpt_path")
         if not path or not Path(path).is_file():
             return
-        hyper_parameters = read_checkpoint(path)["hyper_parameters"]
-        model = {k: v for k, v in hyper_parameters.items() if k not in LINKS.values()}
-        self.config = self.parser.parse_object({subcommand: {"model": model}}, self.config)
+        stored = read_checkpoint(path)["hyper_parameters"]
+        defaults = inspect.signature(GlacierDataModule).parameters
+        data = {
+            source: stored[target]
+            for source, target in LINKS.items()
+            if _plain(options.data[source]) == _plain(defaults[source].default)
+        }
+        model = {k: v for k, v in stored.items() if k not in LINKS.values()}
+        self.config = self.parser.parse_object(
+            {subcommand: {"model": model, "data": data}}, self.config
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -80,6 +99,7 @@ def run(arguments: Sequence[str]) -> None:
         GlacierDataModule,
         seed_everything_default=0,
         parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=RunConfig,
+        save_config_kwargs={"save_to_log_dir": False},
         args=list(arguments),
     )

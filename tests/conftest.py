@@ -13,6 +13,12 @@ from . import rasters
 os.environ["WANDB_MODE"] = "offline"
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Run each test in a folder of its own, so that nothing is left in the checkout."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
     """A synthetic world of two regions with small tiles."""

@@ -110,7 +110,7 @@ def test_a_printed_config_runs(world, tmp_path):
 def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tmp_path, capsys):
     for command in ("validate", "test"):
         arguments = [command, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-        arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+        arguments += ["--data.root", str(world)]
         arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path / command)]
         assert main(arguments) == 0
     report = pd.read_csv(tmp_path / "test/glavitu/version_0/report.csv")
@@ -119,9 +119,19 @@ def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tm
     assert "HMA" in capsys.readouterr().out
 
 
+def test_a_stopped_run_goes_on_from_its_last_epoch(world, run, tmp_path):
+    arguments = ["fit", "--config", str(run / "config.yaml")]
+    arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments += ["--trainer.max_epochs", "3"]
+    arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path)]
+    assert main(arguments) == 0
+    metrics = pd.read_csv(tmp_path / "glavitu/version_0/metrics.csv")
+    assert metrics.dropna(subset="val/loss")["epoch"].tolist() == [1, 2]
+
+
 def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
     arguments = ["predict", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-    arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+    arguments += ["--data.root", str(world)]
     arguments += ["--prediction_writer.output", str(tmp_path)]
     arguments += ["--trainer.logger", "false"]
     assert main(arguments) == 0
@@ -164,6 +174,10 @@ def test_wandb_logs_offline(world, tmp_path, monkeypatch):
     Path("wandb.yaml").write_text(yaml.safe_dump(config))
     arguments = ["fit", "--config", "wandb.yaml", *TINY, "--data.root", str(world)]
     assert main(arguments) == 0
+    # The run's files are in a folder of its own; what lies in the current folder is left alone.
+    assert [path.name for path in tmp_path.glob("*.yaml")] == ["wandb.yaml"]
+    assert len(list(tmp_path.glob("glavitu/*/config.yaml"))) == 1
+    assert len(list(tmp_path.glob("glavitu/*/checkpoints/last.ckpt"))) == 1
     (offline,) = (tmp_path / "wandb").glob("offline-run-*")
     assert list((offline / "files/media/images").glob("val_sample_0*.png"))
 
@@ -176,7 +190,7 @@ def test_imported_keras_weights_map_test_and_finetune(world, tmp_path, capsys):
     assert main([*arguments, "--output", str(checkpoint)]) == 0
     assert "location region" in capsys.readouterr().out
     torch.load(checkpoint, weights_only=True)
-    data = ["--data.root", str(world), "--data.location", "region"]
+    data = ["--data.root", str(world)]
     data += ["--trainer.accelerator", "cpu", "--trainer.logger", "false"]
     data += ["--trainer.enable_progress_bar", "false"]
     arguments = ["test", "--ckpt_path", str(checkpoint), *data]
@@ -187,6 +201,7 @@ def test_imported_keras_weights_map_test_and_finetune(world, tmp_path, capsys):
     with rasterio.open(tmp_path / "map/outlines.tif") as file:
         assert set(np.unique(file.read(1))) <= {0, 1}
     arguments = ["fit", "--model.initial_weights", str(checkpoint), *data]
+    arguments += ["--data.location", "region"]
     arguments += ["--trainer.fast_dev_run", "true", "--data.batch_size", "2"]
     assert main([*arguments, "--model.lr", "5e-5"]) == 0
 
@@ -241,6 +256,6 @@ class TestErrors:
 
     def test_checkpoint_of_other_features(self, world, run, capsys):
         arguments = ["test", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
-        arguments += ["--data.root", str(world), "--data.patch_size", "32"]
+        arguments += ["--data.root", str(world)]
         arguments += ["--data.features", "[optical,thermal]", "--trainer.logger", "false"]
         self.check(capsys, arguments, "optical, dem", "optical, thermal", "data.features")

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from glavitu.callbacks.run_folder import run_folder
 from glavitu.confidence import confidence
 from glavitu.files import when_complete
 
@@ -74,7 +75,8 @@ def log_figure(logger: Logger, name: str, figure: Figure, step: int) -> None:
 class PredictionWriter(BasePredictionWriter):
     """Writes what ``predict`` says of each tile as a GeoTIFF on the tile's grid.
 
-    Band 1 is the glacier probability, band 2 the confidence, both in [0, 1].
+    Band 1 is the glacier probability, band 2 the confidence, both in [0, 1]; NaN where a feature
+    group has no data.
 
     Args:
         output: Folder for the files; by default ``predictions`` in the run's folder.
@@ -83,6 +85,10 @@ class PredictionWriter(BasePredictionWriter):
     def __init__(self, output: str | None = None) -> None:
         super().__init__("batch")
         self.output = output
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, in all processes."""
+        self._folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
 
     def write_on_batch_end(
         self,
@@ -95,15 +101,14 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the tiles of a batch."""
-        run = Path(trainer.log_dir or trainer.default_root_dir)
-        folder = Path(self.output or run / "predictions")
         dataset = trainer.datamodule.predict_dataset  # type: ignore[attr-defined]
         for number, probabilities in zip(batch["tile"].tolist(), prediction, strict=True):
             tile = dataset.tiles[number]
             bands = np.stack([probabilities[1].numpy(), confidence(probabilities, 0).numpy()])
+            bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             with (
-                when_complete(folder / f"{tile.name}.tif") as partial,
+                when_complete(self._folder / f"{tile.name}.tif") as partial,
                 rasterio.open(
                     partial,
                     "w",
@@ -114,6 +119,7 @@ class PredictionWriter(BasePredictionWriter):
                     width=tile.extent.width,
                     crs=tile.crs,
                     transform=tile.transform @ origin,
+                    nodata=np.nan,
                     compress="deflate",
                     tiled=True,
                 ) as file,

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
 from glavitu.metrics import RegionConfusion
 
@@ -25,6 +26,10 @@ class RegionReport(Callback):
     def __init__(self, output: str | None = None) -> None:
         self.output = output
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, in all processes."""
+        self._folder = Path(self.output) if self.output else run_folder(trainer)
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, once for all processes."""
         metric = pl_module.test_confusion
@@ -32,8 +37,7 @@ class RegionReport(Callback):
         table = metric.table()  # sums over processes, so each one has to call it
         if not trainer.is_global_zero:
             return
-        folder = Path(self.output or trainer.log_dir or trainer.default_root_dir)
-        with when_complete(folder / "report.csv") as partial:
+        with when_complete(self._folder / "report.csv") as partial:
             table.to_csv(partial, index=False)
         print_table(table)
 

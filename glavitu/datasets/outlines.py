@@ -14,11 +14,11 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
-from glavitu.datasets.scene import Grid, grid_differences
+from glavitu.datasets.grids import Grid, check_georeferenced, grid_differences
 from glavitu.errors import InputError
 from glavitu.windows import Window
 
-VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".parquet")
+VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 Mask = npt.NDArray[np.uint8]
@@ -69,7 +69,7 @@ class VectorOutlines:
 
 
 class RasterOutlines:
-    """A label raster on an image's grid: 1 is glacier, all else is not.
+    """A label raster on an image's grid: 1 is glacier, 0 and nodata are not.
 
     Args:
         path: Raster of one band.
@@ -91,6 +91,7 @@ class RasterOutlines:
                     f"{path}: has {dataset.count} bands, but labels need 1 (1 = glacier); write a "
                     "file with this band alone"
                 )
+            check_georeferenced(path, dataset)
             grid = Grid(crs, transform, (height, width))
             differences = grid_differences(grid, dataset)
             if differences:
@@ -104,7 +105,14 @@ class RasterOutlines:
         """Read a window inside the image, uint8 (h, w)."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         with _open_raster(self.path) as dataset:
-            mask: Mask = (dataset.read(1, window=where) == 1).astype(np.uint8)
+            values = dataset.read(1, window=where, masked=True).filled(0)
+        odd = np.setdiff1d(values, (0, 1))
+        if odd.size:
+            raise InputError(
+                f"{self.path}: has the value {odd[0]}, but labels are 1 (glacier) and 0 (not); "
+                "write these, or set what means neither as the file's nodata value"
+            )
+        mask: Mask = values.astype(np.uint8)
         return mask
 
 
@@ -151,7 +159,7 @@ def _read_polygons(path: Path) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
     try:
-        outlines = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        outlines = gpd.read_file(path)
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as outlines ({error}); it seems damaged, write it again"

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import rasterio
 import shapely
@@ -17,52 +16,17 @@ from matplotlib.figure import Figure
 from rasterio.warp import transform_bounds
 from torchgeo.datasets import RasterDataset
 
-from glavitu.datasets.outlines import (
-    RASTER_SUFFIXES,
-    VECTOR_SUFFIXES,
-    Outlines,
-    open_outlines,
-)
 from glavitu.datasets.plotting import plot_sample
 from glavitu.datasets.samplers import TileWindow
 from glavitu.datasets.scene import Scene, intersection
+from glavitu.datasets.tiles import Patterns, find_tiles, pixels
 from glavitu.errors import InputError
-from glavitu.features import FeatureGroup, FeatureLike, resolve_features
-from glavitu.regions import LOCATION_SIZES, coordinate_vector, region_index, region_vector
+from glavitu.features import FeatureLike, resolve_features
+from glavitu.regions import LOCATION_SIZES, coordinate_vector, region_vector
 from glavitu.windows import Window
 
 #: Open scenes kept by each process.
 OPEN_SCENES = 32
-
-
-@dataclass(frozen=True)
-class RasterTile:
-    """What the dataset knows of a tile without keeping its files open.
-
-    Attributes:
-        name: Name of its folder.
-        files: Raster of each feature group, or one with the bands of all groups in order.
-        outlines: Its labels, None where there are none.
-        region: Index of its region, 11 for unknown.
-        subregion: Its subregion, empty where unknown.
-        extent: The part of the raster that belongs to the dataset, in pixels.
-        crs: Its coordinate reference system.
-        transform: Affine transform of the whole raster.
-    """
-
-    name: str
-    files: Mapping[str, Path] | Path
-    outlines: Outlines | None
-    region: int
-    subregion: str
-    extent: Window
-    crs: Any
-    transform: Any
-
-    @property
-    def files_key(self) -> tuple[tuple[str, Path], ...] | Path:
-        """The files as a hashable value."""
-        return self.files if isinstance(self.files, Path) else tuple(self.files.items())
 
 
 class GlacierRasters(RasterDataset):
@@ -84,11 +48,11 @@ class GlacierRasters(RasterDataset):
         files: Name or glob pattern of the raster of each group in a tile's folder; one string
             names one raster with the bands of all groups in order. By default the group's name
             with ``.tif``, such as ``optical.tif``.
-        outlines: Name or glob pattern of the labels in a tile's folder: polygons in any CRS
-            (GeoPackage, Shapefile, GeoJSON), or a raster on the same grid with 1 = glacier. None
-            for tiles without labels.
-        region: Code of the region of all tiles. By default the tag ``region`` of a tile's rasters
-            tells.
+        outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of one
+            file for all tiles: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
+            on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
+        region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
+            raster tells.
         bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
         location: Adds a location vector to samples: ``'region'`` or ``'coordinates'`` (of the
             window's centre).
@@ -96,7 +60,7 @@ class GlacierRasters(RasterDataset):
 
     Raises:
         InputError: If there is no tile, or a file is missing, unreadable, on another grid, has a
-            wrong number of bands or outlines elsewhere; the message says what to do.
+            wrong number of bands, no data or outlines elsewhere; the message says what to do.
     """
 
     def __init__(
@@ -119,17 +83,15 @@ class GlacierRasters(RasterDataset):
         self.features = resolve_features(features)
         self.location = location
         self.transforms = transforms
-        patterns = self._patterns(files)
-        self.tiles = tuple(
-            tile
-            for folder in _tile_folders([Path(path) for path in roots], patterns)
-            if (tile := self._describe(folder, patterns, outlines, region, bounds)) is not None
+        self.tiles = find_tiles(
+            [Path(path) for path in roots],
+            self.features,
+            self._patterns(files),
+            outlines,
+            region,
+            bounds,
         )
-        if not self.tiles:
-            raise InputError(
-                f"bounds {list(bounds or ())} overlap none of the tiles in "
-                f"{', '.join(map(str, roots))}; give xmin, ymin, xmax, ymax in the rasters' CRS"
-            )
+        self._scenes: dict[tuple[int, int], Scene] = {}
         self.index = self._make_index()
         first = self.tiles[0].transform
         self._res = (abs(first.a), abs(first.e))
@@ -138,6 +100,28 @@ class GlacierRasters(RasterDataset):
     def extents(self) -> list[Window]:
         """Extent of each tile in pixels of its raster, as samplers want it."""
         return [tile.extent for tile in self.tiles]
+
+    @property
+    def crs(self) -> Any:
+        """CRS of the index: that of the tiles, or degrees where they have several."""
+        return self.index.crs
+
+    @crs.setter
+    def crs(self, crs: Any) -> None:
+        if crs != self.crs:
+            raise InputError(
+                f"these tiles stay in their own coordinate reference system ({self.crs.name}) and "
+                "are not warped; bring the other dataset to theirs, for example by naming this one "
+                "first in `&` or `|`"
+            )
+
+    def valid(self, number: int) -> npt.NDArray[np.bool_]:
+        """Tell where a tile has data in every feature group, bool (H, W).
+
+        Args:
+            number: Index of the tile.
+        """
+        return self._scene(number).read(self.tiles[number].extent)[1]
 
     def __getitem__(self, query: Any) -> dict[str, Any]:
         """Read a window.
@@ -156,7 +140,7 @@ class GlacierRasters(RasterDataset):
         """
         number, window = query if isinstance(query, TileWindow) else self._locate(query)
         tile = self.tiles[number]
-        scene = self._open(number)
+        scene = self._scene(number)
         channels = sum(map(len, self.features))
         image = torch.zeros(channels, window.height, window.width)
         mask = torch.zeros(window.height, window.width, dtype=torch.int64)
@@ -200,7 +184,7 @@ class GlacierRasters(RasterDataset):
         """
         return plot_sample(sample, self.features, show_titles, suptitle)
 
-    def _patterns(self, files: Mapping[str, str] | str | None) -> Mapping[str, str] | str:
+    def _patterns(self, files: Mapping[str, str] | str | None) -> Patterns:
         names = [group.name for group in self.features]
         if isinstance(files, str):
             return files
@@ -212,41 +196,6 @@ class GlacierRasters(RasterDataset):
                 "give patterns for these alone"
             )
         return patterns
-
-    def _describe(
-        self,
-        folder: Path,
-        patterns: Mapping[str, str] | str,
-        outlines: str | None,
-        region: str | None,
-        bounds: Sequence[float] | None,
-    ) -> RasterTile | None:
-        """Check a tile and describe it; None if it lies outside the bounds."""
-        if isinstance(patterns, str):
-            files: Mapping[str, Path] | Path = _only(folder, patterns, RASTER_SUFFIXES)
-        else:
-            files = {n: _only(folder, p, RASTER_SUFFIXES) for n, p in patterns.items()}
-        with Scene(files, self.features) as scene:
-            extent: Window | None = scene.bounds
-            if bounds is not None:
-                extent = intersection(scene.bounds, _pixels(scene.transform, *bounds))
-            if extent is None:
-                return None
-            tags = scene.tags
-            labels = None
-            if outlines is not None:
-                path = _only(folder, outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
-                labels = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
-            return RasterTile(
-                folder.name,
-                files,
-                labels,
-                region_index(region or tags.get("region")),
-                tags.get("subregion", ""),
-                extent,
-                scene.crs,
-                scene.transform,
-            )
 
     def _make_index(self) -> gpd.GeoDataFrame:
         """Index the tiles' footprints, in degrees where they have several CRSs."""
@@ -277,58 +226,21 @@ class GlacierRasters(RasterDataset):
         number = int(np.argmax(overlap))
         if not overlap[number] > 0:
             raise IndexError(f"query {query} not found in index with bounds {self.bounds}")
-        pixels = _pixels(self.tiles[number].transform, x.start, y.start, x.stop, y.stop)
-        return TileWindow(number, pixels)
+        transform = self.tiles[number].transform
+        return TileWindow(number, pixels(transform, x.start, y.start, x.stop, y.stop))
 
-    def _open(self, number: int) -> Scene:
+    def _scene(self, number: int) -> Scene:
         # Open files belong to a process: a forked worker must not share its parent's.
-        return _open_scene(os.getpid(), self.tiles[number].files_key, self.features)
+        key = (os.getpid(), number)
+        if key not in self._scenes:
+            while len(self._scenes) >= OPEN_SCENES:
+                self._scenes.pop(next(iter(self._scenes)))
+            self._scenes[key] = Scene(self.tiles[number].files, self.features)
+        return self._scenes[key]
 
-
-@lru_cache(maxsize=OPEN_SCENES)
-def _open_scene(
-    process: int, files: tuple[tuple[str, Path], ...] | Path, features: tuple[FeatureGroup, ...]
-) -> Scene:
-    return Scene(files if isinstance(files, Path) else dict(files), features)
-
-
-def _tile_folders(paths: Sequence[Path], patterns: Mapping[str, str] | str) -> list[Path]:
-    """Find the folders that hold a raster for every pattern."""
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns.values())
-    folders: set[Path] = set()
-    for path in paths:
-        if not path.is_dir():
-            raise InputError(f"{path}: no such folder; give the folder that holds the tiles")
-        candidates = {file.parent for file in path.rglob(wanted[0])}
-        folders |= {c for c in candidates if all(any(c.glob(pattern)) for pattern in wanted)}
-        incomplete = sorted(candidates - folders)
-        if incomplete:
-            missing = [pattern for pattern in wanted if not any(incomplete[0].glob(pattern))]
-            raise InputError(
-                f"{incomplete[0]}: has {wanted[0]}, but not {', '.join(missing)}; add what is "
-                "missing, or leave its group out of the features"
-            )
-    if not folders:
-        raise InputError(
-            f"{', '.join(map(str, paths))}: no folder in it holds {', '.join(wanted)}; name the "
-            "rasters so, or set `files` to their names"
-        )
-    return sorted(folders)
-
-
-def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:
-    found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() in suffixes)
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise InputError(
-            f"{folder}: nothing in it matches {pattern!r} with a suffix of {', '.join(suffixes)}; "
-            "add the file, or set its name (`files` for rasters, `outlines` for labels)"
-        )
-    raise InputError(
-        f"{folder}: {', '.join(p.name for p in found)} all match {pattern!r}; give a pattern that "
-        "matches one file"
-    )
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open files out, so that spawned workers can have the dataset."""
+        return self.__dict__ | {"_scenes": {}}
 
 
 def _bounds(transform: Any, window: Window) -> tuple[slice, slice, slice]:
@@ -337,11 +249,3 @@ def _bounds(transform: Any, window: Window) -> tuple[slice, slice, slice]:
     right, bottom = transform @ (window.col + window.width, window.row + window.height)
     time = slice(RasterDataset.mint, RasterDataset.maxt, 1)
     return slice(left, right, abs(transform.a)), slice(bottom, top, abs(transform.e)), time
-
-
-def _pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
-    """Return the pixels nearest to bounds in coordinates."""
-    left, top = ~transform @ (xmin, ymax)
-    right, bottom = ~transform @ (xmax, ymin)
-    # Size and place are rounded apart, so that windows of one size stay of one size.
-    return Window(round(top), round(left), round(bottom - top), round(right - left))

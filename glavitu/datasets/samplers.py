@@ -20,9 +20,11 @@ class TileWindow(NamedTuple):
 
 
 class RandomWindows(Sampler[TileWindow]):
-    """Draws a tile uniformly, then a window uniformly inside it (Maslov et al. 2025).
+    """Draws a tile uniformly, then a window uniformly inside it.
 
-    A tile smaller than the window lies in its centre. Draws follow torch's global random state.
+    So does the published training (Maslov et al. 2025), where tiles are stored with padding and
+    windows reach into it; here a tile smaller than the window lies in its centre. Draws follow
+    torch's global random state.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.

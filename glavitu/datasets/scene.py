@@ -15,6 +15,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from torch import Tensor
 
+from glavitu.datasets.grids import check_georeferenced, grid_differences
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.terrain import FloatArray, slope_degrees
@@ -23,21 +24,10 @@ from glavitu.windows import Window
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 
-#: Grids are one where their corners lie within this fraction of a pixel of each other.
-GRID_TOLERANCE = 0.01
-
 #: Key of the optional file with slope, beside a file with elevation alone.
 SLOPE = "slope"
 
 _GEOD = pyproj.Geod(ellps="WGS84")
-
-
-class Grid(NamedTuple):
-    """What places pixels on the Earth; open rasters have the same attributes."""
-
-    crs: Any
-    transform: Any
-    shape: tuple[int, int]
 
 
 class _Source(NamedTuple):
@@ -103,7 +93,7 @@ class Scene:
                 self._sources = {group.name: _sources_of(group, opened) for group in self.groups}
                 sources = list(opened.values())
             for source in sources:
-                _check_georeferenced(source)
+                check_georeferenced(source.path, source.dataset)
             _check_grids(sources)
             first = sources[0].dataset
             self.height: int = first.height
@@ -348,19 +338,6 @@ def _sources_of(group: FeatureGroup, opened: Mapping[str, _Source]) -> list[_Sou
     return [source, slope]
 
 
-def _check_georeferenced(source: _Source) -> None:
-    if source.dataset.crs is None:
-        raise InputError(
-            f"{source.path} has no coordinate reference system; if you know it, write it into the "
-            f"file, as in: rio edit-info --crs EPSG:32645 {source.path}"
-        )
-    if source.dataset.transform.is_identity:
-        raise InputError(
-            f"{source.path} has no position (its geotransform is not set); georeference it first, "
-            "for example with gdal_translate -a_ullr"
-        )
-
-
 def _check_grids(sources: Sequence[_Source]) -> None:
     first, *others = sources
     problems = []
@@ -373,41 +350,6 @@ def _check_grids(sources: Sequence[_Source]) -> None:
             f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
             f"first, for example: rio warp INPUT OUTPUT --like {first.path}"
         )
-
-
-def grid_differences(one: Any, other: Any) -> list[str]:
-    """Describe how the grid of a dataset differs from the first one's, in words."""
-    differences = []
-    if one.crs != other.crs:
-        differences.append(f"CRS ({other.crs.to_string()} against {one.crs.to_string()})")
-    if one.shape != other.shape:
-        theirs, ours = (f"{rows} x {columns}" for rows, columns in (other.shape, one.shape))
-        differences.append(f"size ({theirs} against {ours} rows x columns)")
-    if one.crs != other.crs:
-        return differences  # Coordinates of two systems cannot be compared.
-    # The rest is compared where it shows: in pixels of the first, over the whole raster.
-    to_pixels = np.linalg.inv(_square(one.transform)) @ _square(other.transform)
-    drift = np.abs(to_pixels[:2, :2] - np.eye(2)) * max(one.shape)
-    if drift.max() > GRID_TOLERANCE:
-        differences.append(
-            f"pixel size or rotation ({_matrix(other.transform)} against {_matrix(one.transform)})"
-        )
-    if np.abs(to_pixels[:2, 2]).max() > GRID_TOLERANCE:
-        differences.append(
-            f"origin ({other.transform.c:.10g}, {other.transform.f:.10g} against "
-            f"{one.transform.c:.10g}, {one.transform.f:.10g})"
-        )
-    return differences
-
-
-def _square(transform: Any) -> DoubleArray:
-    return np.array(transform, dtype=np.float64).reshape(3, 3)
-
-
-def _matrix(transform: Any) -> str:
-    if transform.b == transform.d == 0:
-        return f"{transform.a:.10g} x {transform.e:.10g}"
-    return f"[{transform.a:.6g} {transform.b:.6g}; {transform.d:.6g} {transform.e:.6g}]"
 
 
 def _transformer_to_degrees(source: _Source) -> pyproj.Transformer:

@@ -50,8 +50,10 @@ class GlaViTU(nn.Module):
     ) -> None:
         super().__init__()
         check_size(image_size, image_size)
-        if width % heads:
+        if heads < 1 or width % heads:
             raise InputError(f"width {width} is not divisible by {heads} heads; choose another")
+        if num_classes < 2:
+            raise InputError(f"num_classes is {num_classes}; give 2 or more, glacier is class 1")
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location_size = location_size

@@ -1,19 +1,14 @@
-"""Reading checkpoints, and writing one from imported weights."""
+"""Reading checkpoints, and whether they fit."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from glavitu.errors import InputError
-from glavitu.features import FeatureGroup, FeatureLike, resolve_features
-from glavitu.files import when_complete
-from glavitu.regions import LOCATION_SIZES
-
-if TYPE_CHECKING:
-    from glavitu.tasks.glavitu import GlaViTUTask
+from glavitu.features import resolve_features
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -44,59 +39,34 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def check_features(
-    stored: Sequence[FeatureLike], wanted: Sequence[FeatureGroup], source: str
-) -> None:
-    """Raise an InputError unless a checkpoint's feature groups are those wanted."""
-    groups = resolve_features(stored)
-    if groups == tuple(wanted):
-        return
-    has, wants = ([group.name for group in g] for g in (groups, wanted))
-    if has == wants:
-        odd = next(a.name for a, b in zip(groups, wanted, strict=True) if a != b)
-        raise InputError(
-            f"{source}: describes the feature group {odd!r} otherwise than the data does "
-            "(channels, minimum, maximum or transforms); use the same description for both"
-        )
-    raise InputError(
-        f"{source}: was trained with the features {', '.join(has)}, but the data gives "
-        f"{', '.join(wants)}; set data.features to {has}, or use another checkpoint"
-    )
-
-
-def import_keras(
-    weights: str | Path, features: Sequence[FeatureLike], output: str | Path
-) -> "GlaViTUTask":
-    """Turn published Keras weights into a checkpoint for testing, mapping and finetuning.
+def check_fit(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
+    """Check that a checkpoint was trained on data of the same kind.
 
     Args:
-        weights: HDF5 file written by Keras' ``save_weights``.
-        features: Feature groups in the order in which the model was trained.
-        output: Checkpoint to write.
-
-    Returns:
-        The task that was written.
+        stored: Hyperparameters of the checkpoint.
+        wanted: Hyperparameters of the task that is to have its weights.
+        source: What to call the checkpoint in messages.
 
     Raises:
-        InputError: If the file does not fit; see :meth:`glavitu.models.GlaViTU.from_keras`.
+        InputError: If features, location or image size differ.
     """
-    from lightning.pytorch import Trainer
-
-    from glavitu.models import GlaViTU
-    from glavitu.tasks.glavitu import GlaViTUTask
-
-    model = GlaViTU.from_keras(weights, features)
-    kinds = {size: kind for kind, size in LOCATION_SIZES.items()}
-    if model.location_size is not None and model.location_size not in kinds:
+    groups, others = (resolve_features(options["features"]) for options in (stored, wanted))
+    has, wants = ([group.name for group in g] for g in (groups, others))
+    if has != wants:
         raise InputError(
-            f"{weights}: its location encoding reads {model.location_size} numbers; expected 12 "
-            "(region encoding) or 4 (coordinate encoding)"
+            f"{source}: was trained with the features {', '.join(has)}, but the data gives "
+            f"{', '.join(wants)}; set data.features to [{', '.join(has)}], or use another "
+            "checkpoint"
         )
-    location = None if model.location_size is None else kinds[model.location_size]
-    task = GlaViTUTask(model.features, num_classes=model.num_classes, location=location)
-    task.model.load_state_dict(model.state_dict())
-    trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
-    trainer.strategy.connect(task)
-    with when_complete(Path(output)) as partial:
-        trainer.save_checkpoint(partial, weights_only=True)
-    return task.eval()
+    for ours, theirs in zip(groups, others, strict=True):
+        if ours != theirs:
+            raise InputError(
+                f"{source}: describes the feature group {ours.name!r} otherwise than the data does "
+                f"({ours} against {theirs}); use the same description for both"
+            )
+    for key, option in (("location", "data.location"), ("image_size", "data.patch_size")):
+        if stored[key] != wanted[key]:
+            raise InputError(
+                f"{source}: was trained with {key} {stored[key]}, but here it is {wanted[key]}; "
+                f"set {option} to {stored[key]}, or use another checkpoint"
+            )

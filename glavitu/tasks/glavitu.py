@@ -1,5 +1,6 @@
 """The LightningModule that trains and applies GlaViTU and its baselines."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
 from glavitu.models import FusedSegmenter, GlaViTU
 from glavitu.regions import LOCATION_SIZES
-from glavitu.tasks.checkpoints import check_features, read_checkpoint
+from glavitu.tasks.checkpoints import check_fit, read_checkpoint
 from glavitu.windows import predict_blended
 
 
@@ -115,8 +116,15 @@ class GlaViTUTask(LightningModule):
             InputError: If the file is missing, damaged or not a glavitu checkpoint.
         """
         checkpoint = read_checkpoint(path)
-        task = cls(**checkpoint["hyper_parameters"])
-        task.load_state_dict(checkpoint["state_dict"])
+        try:
+            task = cls(**checkpoint["hyper_parameters"])
+            task.load_state_dict(checkpoint["state_dict"])
+        except (TypeError, RuntimeError) as error:
+            written = checkpoint.get("glavitu_version", "unknown")
+            raise InputError(
+                f"{path}: cannot be loaded by glavitu {__version__}; it was written by version "
+                f"{written}, so install that one ({error})"
+            ) from error
         return task.eval()
 
     def forward(self, image: Tensor, location: Tensor | None = None) -> Tensor:
@@ -230,12 +238,12 @@ class GlaViTUTask(LightningModule):
         checkpoint["glavitu_version"] = __version__
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other features before its weights fail to fit."""
-        check_features(checkpoint["hyper_parameters"]["features"], self.features, "the checkpoint")
+        """Refuse a checkpoint of other data before its weights fail to fit."""
+        check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
 
     def _start_from(self, path: str) -> None:
         checkpoint = read_checkpoint(path)
-        check_features(checkpoint["hyper_parameters"]["features"], self.features, path)
+        check_fit(checkpoint["hyper_parameters"], self.hparams, path)
         try:
             self.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
@@ -264,12 +272,18 @@ def build_model(
             "out"
         )
     location_size = None if location is None else LOCATION_SIZES[location]
-    common = (features, num_classes, location_size)
-    try:
-        if model == "glavitu":
-            return GlaViTU(*common, image_size=image_size, **model_args)
-        return FusedSegmenter(*common, architecture=model, **model_args)
-    except TypeError as error:
+    chosen: type[GlaViTU] | type[FusedSegmenter]
+    fixed: dict[str, Any]
+    if model == "glavitu":
+        chosen, fixed = GlaViTU, {"image_size": image_size}
+    else:
+        chosen, fixed = FusedSegmenter, {"architecture": model}
+    known = set(inspect.signature(chosen).parameters)
+    known -= {"features", "num_classes", "location_size", *fixed}
+    unknown = sorted(set(model_args) - known)
+    if unknown:
         raise InputError(
-            f"model_args {dict(model_args)} do not fit model {model!r}: {error}"
-        ) from None
+            f"model_args {', '.join(unknown)} are not known to model {model!r}; it takes "
+            f"{', '.join(sorted(known))}"
+        )
+    return chosen(features, num_classes, location_size, **fixed, **model_args)

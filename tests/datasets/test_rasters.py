@@ -93,7 +93,7 @@ def test_outlines_come_in_any_vector_format_and_crs(tile, name, crs):
 def test_labels_may_be_a_raster(tile):
     (tile / "outlines.gpkg").unlink()
     labels = expected_mask().numpy().astype(np.uint8)
-    labels[0, 0] = 255
+    labels[0, 0] = 255  # nodata
     write_raster(tile / "outlines.tif", labels, nodata=255)
     dataset = GlacierRasters(tile, [RGB])
     assert torch.equal(dataset[TileWindow(0, dataset.extents[0])]["mask"], expected_mask())
@@ -256,7 +256,92 @@ def test_random_windows_stay_inside_and_reach_all_places():
     assert 150 < sum(tile == 0 for tile, _ in windows) < 250
 
 
+def test_spawned_workers_can_have_the_dataset(tile):
+    dataset = GlacierRasters(tile, [RGB])
+    window = TileWindow(0, dataset.extents[0])
+    here = dataset[window]  # files are open now
+    loader = DataLoader(
+        dataset,
+        sampler=[window],
+        num_workers=1,
+        multiprocessing_context="spawn",
+        collate_fn=stack_samples,
+    )
+    (there,) = loader
+    assert torch.equal(there["image"][0], here["image"])
+    assert torch.equal(there["mask"][0], here["mask"])
+
+
+def test_a_new_dataset_reads_files_that_were_replaced(tile):
+    window = TileWindow(0, Window(0, 0, *SHAPE))
+    before = GlacierRasters(tile, [RGB])[window]["image"]
+    write_raster(tile / "rgb.tif", rgb_values(seed=1))
+    after = GlacierRasters(tile, [RGB])[window]["image"]
+    assert not torch.equal(before, after)
+
+
+def test_one_file_of_outlines_may_serve_all_tiles(tmp_path):
+    for name in ("2019", "2020"):
+        write_raster(tmp_path / "tiles" / name / "s2" / "rgb.tif", rgb_values())
+    inventory = write_outlines(tmp_path / "inventory.gpkg", pixels_box(5, 10, 25, 20))
+    dataset = GlacierRasters(tmp_path / "tiles", [RGB], outlines=str(inventory))
+    # Folders of one name are told apart.
+    assert [tile.name for tile in dataset.tiles] == ["2019_s2", "2020_s2"]
+    for number in range(2):
+        mask = dataset[TileWindow(number, dataset.extents[number])]["mask"]
+        assert torch.equal(mask, expected_mask())
+
+
+def test_valid_pixels_have_data_in_every_group(tmp_path):
+    values = np.full((1, *SHAPE), 300, np.float32)
+    values[0, :5] = np.nan
+    write_raster(tmp_path / "thermal.tif", values)
+    write_raster(tmp_path / "rgb.tif", rgb_values())
+    valid = GlacierRasters(tmp_path, ["thermal", RGB], outlines=None).valid(0)
+    assert not valid[:5].any()
+    assert valid[5:].all()
+
+
+def test_the_crs_is_never_changed(tile):
+    dataset = GlacierRasters(tile, [RGB])
+    dataset.crs = dataset.crs
+    with pytest.raises(InputError, match="are not warped"):
+        dataset.crs = "EPSG:4326"
+
+
 class TestBadInput:
+    def test_all_nodata(self, tile):
+        write_raster(tile / "rgb.tif", np.zeros((3, *SHAPE), np.uint8), nodata=0)
+        with pytest.raises(InputError, match=r"no pixel has data in .*rgb\.tif"):
+            GlacierRasters(tile, [RGB])
+
+    def test_label_raster_without_crs(self, tile):
+        (tile / "outlines.gpkg").unlink()
+        write_raster(tile / "outlines.tif", np.zeros(SHAPE, np.uint8), crs=None)
+        with pytest.raises(InputError, match=r"outlines\.tif has no coordinate reference"):
+            GlacierRasters(tile, [RGB])
+
+    def test_labels_of_other_values(self, tile):
+        (tile / "outlines.gpkg").unlink()
+        write_raster(tile / "outlines.tif", np.full(SHAPE, 255, np.uint8))
+        dataset = GlacierRasters(tile, [RGB])
+        with pytest.raises(InputError, match=r"outlines\.tif: has the value 255"):
+            dataset[TileWindow(0, dataset.extents[0])]
+
+    @pytest.mark.parametrize("bounds", [(0, 0, 1), (1, 0, 0, 1)])
+    def test_bounds_that_are_none(self, tile, bounds):
+        with pytest.raises(InputError, match="are not xmin, ymin, xmax, ymax"):
+            GlacierRasters(tile, [RGB], bounds=bounds)
+
+    def test_foreign_region_tag(self, tile):
+        write_raster(tile / "rgb.tif", rgb_values(), region="eu-west")
+        with pytest.raises(InputError, match="tile: unknown region 'eu-west'.*data.region"):
+            GlacierRasters(tile, [RGB])
+
+    def test_absolute_rasters(self, tile):
+        with pytest.raises(InputError, match="must be names or patterns"):
+            GlacierRasters(tile, [RGB], files=str(tile / "rgb.tif"))
+
     def test_missing_folder(self, tmp_path):
         with pytest.raises(InputError, match="nowhere.*no such folder"):
             GlacierRasters(tmp_path / "nowhere", [RGB])

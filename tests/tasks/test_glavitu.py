@@ -179,6 +179,33 @@ def test_a_checkpoint_of_other_features_is_refused(world, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("location", "region", r"set data\.location to None"),
+        ("image_size", 64, r"set data\.patch_size to 32"),
+    ],
+)
+def test_a_checkpoint_of_another_location_or_size_is_refused(tmp_path, option, value, message):
+    trainer = quiet()
+    trainer.strategy.connect(task())
+    trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    with pytest.raises(InputError, match=message):
+        task(**{option: value}, initial_weights=str(tmp_path / "a.ckpt"))
+
+
+def test_a_checkpoint_of_another_version_is_refused_with_both_versions(tmp_path):
+    trainer = quiet()
+    trainer.strategy.connect(task())
+    trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["novelty"] = 1
+    checkpoint["glavitu_version"] = "99.0"
+    torch.save(checkpoint, tmp_path / "b.ckpt")
+    with pytest.raises(InputError, match=r"b\.ckpt.*99\.0.*novelty"):
+        GlaViTUTask.from_checkpoint(tmp_path / "b.ckpt")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [(None, "no such checkpoint"), (b"no", "cannot be read"), (b"PK\x03\x04", "cannot be read")],
 )

@@ -1,0 +1,205 @@
+"""Tiles: folders with a raster for each feature group, found and checked before they are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glavitu.datasets.outlines import (
+    RASTER_SUFFIXES,
+    VECTOR_SUFFIXES,
+    Outlines,
+    open_outlines,
+)
+from glavitu.datasets.scene import Scene, intersection
+from glavitu.errors import InputError
+from glavitu.features import FeatureGroup
+from glavitu.regions import region_index
+from glavitu.windows import Window
+
+#: Rasters of a tile by feature group, or one with the bands of all groups in order.
+Files = Mapping[str, Path] | Path
+
+#: Names or glob patterns of the same in a tile's folder.
+Patterns = Mapping[str, str] | str
+
+
+@dataclass(frozen=True)
+class RasterTile:
+    """What a dataset knows of a tile without keeping its files open.
+
+    Attributes:
+        name: Path of its folder below the folder that was searched, joined by ``_``.
+        files: Its rasters.
+        outlines: Its labels, None where there are none.
+        region: Index of its region, 11 for unknown.
+        subregion: Its subregion, empty where unknown.
+        extent: The part of the raster that belongs to the dataset, in pixels.
+        crs: Its coordinate reference system.
+        transform: Affine transform of the whole raster.
+    """
+
+    name: str
+    files: Files
+    outlines: Outlines | None
+    region: int
+    subregion: str
+    extent: Window
+    crs: Any
+    transform: Any
+
+
+def find_tiles(
+    roots: Sequence[Path],
+    groups: Sequence[FeatureGroup],
+    patterns: Patterns,
+    outlines: str | None,
+    region: str | None,
+    bounds: Sequence[float] | None,
+) -> tuple[RasterTile, ...]:
+    """Find and check the tiles below folders.
+
+    Args:
+        roots: Folders to search, each with its subfolders.
+        groups: Feature groups of the image's channels.
+        patterns: Names or glob patterns of the rasters in a tile's folder.
+        outlines: The same of the labels, or the absolute path of one file for all tiles; None for
+            tiles without labels.
+        region: Code of the region of all tiles; None to read the rasters' tags.
+        bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
+
+    Raises:
+        InputError: If there is no tile, or a file does not fit.
+    """
+    if bounds is not None:
+        _check_bounds(bounds)
+    tiles = []
+    for root in roots:
+        for folder in _tile_folders(root, patterns):
+            name = "_".join(folder.relative_to(root).parts) or folder.resolve().name
+            tile = _describe(name, folder, groups, patterns, outlines, region, bounds)
+            if tile is not None:
+                tiles.append(tile)
+    if not tiles:
+        raise InputError(
+            f"bounds {list(bounds or ())} overlap none of the tiles in "
+            f"{', '.join(map(str, roots))}; give xmin, ymin, xmax, ymax in the rasters' CRS"
+        )
+    return tuple(tiles)
+
+
+def pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
+    """Return the pixels nearest to bounds in coordinates.
+
+    Args:
+        transform: Affine transform of the raster.
+        xmin: West.
+        ymin: South.
+        xmax: East.
+        ymax: North.
+    """
+    left, top = ~transform @ (xmin, ymax)
+    right, bottom = ~transform @ (xmax, ymin)
+    # Size and place are rounded apart, so that windows of one size stay of one size.
+    return Window(round(top), round(left), round(bottom - top), round(right - left))
+
+
+def _describe(
+    name: str,
+    folder: Path,
+    groups: Sequence[FeatureGroup],
+    patterns: Patterns,
+    outlines: str | None,
+    region: str | None,
+    bounds: Sequence[float] | None,
+) -> RasterTile | None:
+    """Check a tile and describe it; None if it lies outside the bounds."""
+    if isinstance(patterns, str):
+        files: Files = _only(folder, patterns, RASTER_SUFFIXES)
+    else:
+        files = {n: _only(folder, p, RASTER_SUFFIXES) for n, p in patterns.items()}
+    with Scene(files, groups) as scene:
+        extent: Window | None = scene.bounds
+        if bounds is not None:
+            extent = intersection(scene.bounds, pixels(scene.transform, *bounds))
+        if extent is None:
+            return None
+        empty = scene.files_without_data()
+        if empty:
+            raise InputError(
+                f"no pixel has data in {', '.join(map(str, empty))}; check the nodata value, which "
+                f"rio info shows, or remove the tile {folder}"
+            )
+        labels = None
+        if outlines is not None:
+            path = _only(folder, outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
+            labels = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
+        try:
+            index = region_index(region or scene.tags.get("region"))
+        except InputError as error:
+            raise InputError(
+                f"{folder}: {error}. Set the tag `region` of its first raster, or the region of "
+                "all tiles (data.region)"
+            ) from None
+        return RasterTile(
+            name,
+            files,
+            labels,
+            index,
+            scene.tags.get("subregion", ""),
+            extent,
+            scene.crs,
+            scene.transform,
+        )
+
+
+def _check_bounds(bounds: Sequence[float]) -> None:
+    if len(bounds) != 4 or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
+        raise InputError(
+            f"bounds {list(bounds)} are not xmin, ymin, xmax, ymax with xmin < xmax and "
+            "ymin < ymax; give these four, in the rasters' CRS"
+        )
+
+
+def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:
+    """Find the folders that hold a raster for every pattern."""
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns.values())
+    if any(Path(pattern).is_absolute() for pattern in wanted):
+        raise InputError(
+            f"files {', '.join(wanted)} must be names or patterns inside a tile's folder; give the "
+            "folder as the data's root and the names as files"
+        )
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
+    candidates = {file.parent for file in root.rglob(wanted[0])}
+    folders = {c for c in candidates if all(any(c.glob(pattern)) for pattern in wanted)}
+    incomplete = sorted(candidates - folders)
+    if incomplete:
+        missing = [pattern for pattern in wanted if not any(incomplete[0].glob(pattern))]
+        raise InputError(
+            f"{incomplete[0]}: has {wanted[0]}, but not {', '.join(missing)}; add what is "
+            "missing, or leave its group out of the features"
+        )
+    if not folders:
+        raise InputError(
+            f"{root}: no folder in it holds {', '.join(wanted)}; name the rasters so, or set "
+            "`files` to their names"
+        )
+    return sorted(folders)
+
+
+def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:
+    if Path(pattern).is_absolute():
+        return Path(pattern)
+    found = sorted(p for p in folder.glob(pattern) if p.suffix.lower() in suffixes)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"{folder}: nothing in it matches {pattern!r} with a suffix of {', '.join(suffixes)}; "
+            "add the file, or set its name (`files` for rasters, `outlines` for labels)"
+        )
+    raise InputError(
+        f"{folder}: {', '.join(p.name for p in found)} all match {pattern!r}; give a pattern that "
+        "matches one file"
+    )
