@@ -51,19 +51,19 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     root = world.write_geotiffs(output / "world")
 
     console.rule("2. Training a small GlaViTU")
-    data = GlacierDataModule(str(root), FEATURES, patch_size=128, batch_size=8, steps_per_epoch=20)
+    data = GlacierDataModule(str(root), FEATURES, patch_size=128, batch_size=8, steps_per_epoch=25)
     task = GlaViTUTask(
         FEATURES,
         model_args={"width": 16, "depth": 4, "heads": 4},
         image_size=128,
         lr=2e-3,
-        cycle_epochs=10,
+        cycle_epochs=16,
     )
     best = ModelCheckpoint(
         output, "demo", monitor="val/iou", mode="max", enable_version_counter=False
     )
     trainer = Trainer(
-        max_epochs=10,
+        max_epochs=16,
         accelerator="cpu",
         logger=False,
         callbacks=[best, RegionReport(str(output)), RichProgressBar()],
@@ -74,7 +74,8 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     trainer.fit(task, datamodule=data)
 
     console.rule("3. Test on other places")
-    task = GlaViTUTask.from_checkpoint(best.best_model_path)
+    checkpoint = output / "demo.ckpt"
+    task = GlaViTUTask.from_checkpoint(checkpoint)
     trainer.test(task, datamodule=data, verbose=False)
     dataset = GlacierRasters(root / "test", FEATURES)
     _compare(console, task.test_confusion.table(), band_ratio_scores(dataset))
@@ -97,10 +98,10 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         f"  {result.outlines}: {result.glaciers} glacier outlines, {result.area_km2:.1f} km2\n"
         f"  {result.classes}, {result.confidence}, {result.preview}\n"
         f"  {output / 'report.csv'}: scores of each region\n"
-        f"  {best.best_model_path}: the trained model\n"
+        f"  {checkpoint}: the trained model\n"
         f"  {root}: the world; its folders show how to lay out rasters of your own\n\n"
         f"Next, map it yourself:\n"
-        f"  glavitu map --checkpoint {best.best_model_path} {rasters} --output my_map",
+        f"  glavitu map --checkpoint {checkpoint} {rasters} --output my_map",
         soft_wrap=True,
         highlight=False,
     )

@@ -20,11 +20,11 @@ class TileWindow(NamedTuple):
 
 
 class RandomWindows(Sampler[TileWindow]):
-    """Draws a tile uniformly, then a window uniformly inside it.
+    """Draws a tile uniformly, then a window uniformly inside its padded extent.
 
-    So does the published training (Maslov et al. 2025), where tiles are stored with padding and
-    windows reach into it; here a tile smaller than the window lies in its centre. Draws follow
-    torch's global random state.
+    As in the published training (Maslov et al. 2025). That windows reach into the padding matters:
+    scenes are padded for prediction too, and a model that never saw padding draws glaciers along
+    their borders. Draws follow torch's global random state.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.
@@ -50,12 +50,13 @@ class RandomWindows(Sampler[TileWindow]):
         return self.length
 
     def _start(self, extent: int) -> int:
-        room = extent - self.size
-        return int(torch.randint(room + 1, ())) if room > 0 else room // 2
+        padding = centred_padding(extent, self.size)
+        room = padding.size - self.size
+        return int(torch.randint(room + 1, ())) - padding.before
 
 
 class GridWindows(Sampler[TileWindow]):
-    """Windows that do not overlap and cover each tile, centred with equal padding.
+    """Windows that do not overlap and cover each padded tile.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.
@@ -104,7 +105,5 @@ def patches_of(tile: Window, size: int) -> int:
 
 
 def _grid(extent: int, size: int) -> range:
-    if extent % size == 0:
-        return range(0, extent, size)
     padding = centred_padding(extent, size)
     return range(-padding.before, -padding.before + padding.size, size)

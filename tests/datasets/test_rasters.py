@@ -245,15 +245,17 @@ def test_grid_windows_cover_each_pixel_once():
         assert seen.max() == 1
 
 
-def test_random_windows_stay_inside_and_reach_all_places():
+def test_random_windows_reach_all_places_of_the_padded_tiles():
     torch.manual_seed(0)
+    # Padded to 32 x 32, 7 rows and 7 columns before; and to 16 x 32, 4 rows and 8 columns before.
     large, small = Window(10, 20, 18, 17), Window(0, 0, 8, 16)
-    windows = list(RandomWindows([large, small], 16, 400))
+    windows = list(RandomWindows([large, small], 16, 2000))
     rows = {w.row for tile, w in windows if tile == 0}
     cols = {w.col for tile, w in windows if tile == 0}
-    assert (rows, cols) == ({10, 11, 12}, {20, 21})
-    assert {w for tile, w in windows if tile == 1} == {Window(-4, 0, 16, 16)}
-    assert 150 < sum(tile == 0 for tile, _ in windows) < 250
+    assert (rows, cols) == (set(range(3, 20)), set(range(13, 30)))
+    assert {w.row for tile, w in windows if tile == 1} == {-4}
+    assert {w.col for tile, w in windows if tile == 1} == set(range(-8, 9))
+    assert 900 < sum(tile == 0 for tile, _ in windows) < 1100
 
 
 def test_spawned_workers_can_have_the_dataset(tile):
