@@ -76,13 +76,13 @@ def main() -> None:
 def draw(test: dict, predictions: dict[str, Tensor], path: Path) -> None:
     panels = {"image": stretched(test["image"].numpy()), "truth (RGI 6.0)": test["mask"]}
     panels |= {k: v for k, v in predictions.items() if not k.startswith("everything")}
-    figure = Figure(figsize=(2.9 * len(panels), 7.4), dpi=90, layout="constrained")
+    figure = Figure(figsize=(2.9 * len(panels), 8.0), dpi=90, layout="constrained")
     for axes, (name, picture) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         axes.imshow(picture, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
-        title = name
+        second = ""
         if name in predictions:
-            title += f"\nIoU {scores(predictions[name], test['mask'])['iou']:.3f}"
-        axes.set_title(title)
+            second = f"IoU {scores(predictions[name], test['mask'])['iou']:.3f}"
+        axes.set_title(f"{name}\n{second}")
         axes.set_axis_off()
     figure.savefig(path)
 
