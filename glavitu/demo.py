@@ -1,8 +1,8 @@
 """The whole way in a few minutes: a synthetic world, training, a test and a map."""
 
+import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,12 @@ from glavitu.datasets.plotting import MASK_COLOURS, composite, stretched
 from glavitu.datasets.rasters import GlacierRasters
 from glavitu.datasets.samplers import TileWindow
 from glavitu.datasets.synthetic import SyntheticGlaciers, band_ratio
+from glavitu.datasets.tiles import RasterTile
 from glavitu.features import OPTICAL
 from glavitu.mapping import MapResult, map_scene
 from glavitu.metrics import RegionConfusion
 from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
-
-if TYPE_CHECKING:
-    from glavitu.datasets.tiles import RasterTile
 
 FEATURES = ("optical", "dem", "in_sar")
 REGIONS = ("SC", "HMA", "NZ")
@@ -44,6 +42,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     start = time.perf_counter()
     output, console = Path(output), Console()
     quieten_lightning()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(seed, verbose=False)
 
     console.rule("1. A synthetic world of three regions")
@@ -161,7 +160,7 @@ def draw(dataset: GlacierRasters, number: int, result: MapResult, path: Path) ->
     figure.savefig(path)
 
 
-def _read_optical(tile: "RasterTile") -> np.ndarray:
+def _read_optical(tile: RasterTile) -> np.ndarray:
     assert isinstance(tile.files, dict)
     with rasterio.open(tile.files["optical"]) as file:
         values: np.ndarray = file.read()

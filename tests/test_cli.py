@@ -129,6 +129,23 @@ def test_a_stopped_run_goes_on_from_its_last_epoch(world, run, tmp_path):
     assert metrics.dropna(subset="val/loss")["epoch"].tolist() == [1, 2]
 
 
+def test_a_feature_group_of_ones_own_goes_from_yaml_to_map(world, tmp_path):
+    group = {"name": "heat", "channels": ["kelvin"], "minimum": [200], "maximum": [320]}
+    data = {"root": str(world), "features": [group, "in_sar"], "files": {"heat": "thermal.tif"}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"data": data}))
+    assert main(["fit", "--config", "own.yaml", *TINY]) == 0
+    run = tmp_path / "runs/glavitu/version_0"
+    checkpoint = str(run / "checkpoints/last.ckpt")
+    # The configuration that the run kept, and the checkpoint, both know the group.
+    config = ["--config", str(run / "config.yaml")]
+    assert main(["test", *config, "--ckpt_path", checkpoint]) == 0
+    tile = world / "test/HMA_test_000"
+    arguments = ["map", "--checkpoint", checkpoint, "--in-sar", str(tile / "in_sar.tif")]
+    arguments += ["--feature", f"heat={tile / 'thermal.tif'}", "--output", "out"]
+    assert main(arguments) == 0
+    assert (tmp_path / "out/outlines.gpkg").exists()
+
+
 def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
     arguments = ["predict", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
     arguments += ["--data.root", str(world)]
