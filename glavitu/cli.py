@@ -45,20 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             run(arguments)
         else:
-            options = _parser().parse_args(arguments)
+            options = _parser().parse_args(arguments or ["--help"])
             options.run(options)
     except InputError as error:
         # Workers of a data loader put their traceback around the message.
         message = str(error).rsplit("InputError: ", 1)[-1].strip()
         print(f"glavitu: error: {message}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("glavitu: interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader has gone; what Python flushes at exit must find a place.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        print(f"glavitu: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("glavitu: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -165,7 +168,8 @@ def _map(options: argparse.Namespace) -> None:
     result = map_scene(
         task, files, options.output, region=options.region, batch_size=options.batch_size
     )
-    print(f"{result.glaciers} glacier outlines, {result.area_km2:.2f} km2")
+    plural = "" if result.glaciers == 1 else "s"
+    print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2")
     for path in (result.outlines, result.classes, result.confidence, result.preview):
         print(f"  {path}")
 

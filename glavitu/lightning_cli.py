@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -10,14 +9,19 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from glavitu._version import __version__
 from glavitu.callbacks import PredictionFigures, PredictionWriter, RegionReport
-from glavitu.callbacks.run_folder import RunConfig
+from glavitu.callbacks.run_folder import RunConfig, run_folder
 from glavitu.datamodules import GlacierDataModule
+from glavitu.errors import InputError
 from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import read_checkpoint
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
+
+
+#: What Lightning understands as a checkpoint beside the path of one.
+CHECKPOINT_WORDS = ("last", "best", "hpc")
 
 
 class GlaViTUCLI(LightningCLI):
@@ -57,10 +61,23 @@ class GlaViTUCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Never unpickle a checkpoint, and write predictions rather than gathering them."""
-        options = self.config[self.config.subcommand]
+        subcommand = self.config.subcommand
+        options = self.config[subcommand]
         options.weights_only = True
-        if self.config.subcommand == "predict":
+        if subcommand != "fit":
+            options.verbose = False  # the report of regions says it all
+            if options.ckpt_path is None:
+                raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
+        if subcommand == "predict":
             options.return_predictions = False
+
+    def after_fit(self) -> None:
+        """Say where the run is, and what to do next."""
+        folder = run_folder(self.trainer)
+        by_iou = self.trainer.checkpoint_callbacks[1]
+        best = by_iou.best_model_path  # type: ignore[attr-defined]
+        if best and self.trainer.is_global_zero:
+            print(f"The run is in {folder}\nNext: glavitu test --ckpt_path {best} --data.root ...")
 
     def _parse_ckpt_path(self) -> None:
         # A checkpoint tells how its model is built, and what data it wants, where that is not set.
@@ -68,7 +85,7 @@ class GlaViTUCLI(LightningCLI):
         subcommand = self.config.subcommand
         options = self.config[subcommand]
         path = options.get("ckpt_path")
-        if not path or not Path(path).is_file():
+        if path is None or path in CHECKPOINT_WORDS:
             return
         stored = read_checkpoint(path)["hyper_parameters"]
         defaults = inspect.signature(GlacierDataModule).parameters

@@ -3,11 +3,14 @@
 import logging
 import warnings
 
+#: Parts of messages that are dropped.
+NOISE = ("Tip:", "TPU available", "to estimate number of stepping batches")
+
 
 def quieten_lightning() -> None:
     """Drop advertisements and warnings about Lightning's own code from the terminal."""
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    logger.addFilter(lambda record: "Tip:" not in record.getMessage())
+    logger.addFilter(lambda record: not any(word in record.getMessage() for word in NOISE))
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

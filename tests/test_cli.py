@@ -252,6 +252,28 @@ class TestErrors:
         arguments = ["map", "--checkpoint", checkpoint, "--feature", feature]
         self.check(capsys, [*arguments, "--output", str(tmp_path)], "NAME=FILE")
 
+    @pytest.mark.parametrize("command", ["validate", "test", "predict"])
+    def test_no_checkpoint(self, world, capsys, command):
+        self.check(capsys, [command, "--data.root", str(world)], command, "--ckpt_path")
+
+    def test_a_checkpoint_that_is_not_there(self, world, capsys):
+        arguments = ["test", "--ckpt_path", "none.ckpt", "--data.root", str(world)]
+        self.check(capsys, arguments, "none.ckpt", "no such checkpoint")
+
+    def test_text_as_checkpoint(self, tmp_path, capsys):
+        (tmp_path / "own.yaml").write_text("a: 1\nb: [2]\n")
+        arguments = ["map", "--checkpoint", "own.yaml", "--output", str(tmp_path)]
+        self.check(capsys, arguments, "own.yaml: cannot be read as a checkpoint")
+
+    def test_output_that_cannot_be_made(self, world, run, capsys):
+        checkpoint = str(run / "checkpoints/last.ckpt")
+        arguments = ["map", "--checkpoint", checkpoint, *rasters(world)]
+        self.check(capsys, [*arguments, "--output", "/dev/null/x"], "/dev/null/x", "cannot be made")
+
+    def test_patch_size(self, world, capsys):
+        arguments = ["fit", "--data.root", str(world), "--data.patch_size", "100"]
+        self.check(capsys, arguments, "data.patch_size is 100", "such as 96")
+
     def test_missing_checkpoint(self, tmp_path, capsys):
         arguments = ["map", "--checkpoint", "none.ckpt", "--output", str(tmp_path)]
         self.check(capsys, arguments, "none.ckpt", "no such checkpoint")

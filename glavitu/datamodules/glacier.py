@@ -62,6 +62,11 @@ class GlacierDataModule(GeoDataModule):
         horizontal_flip: float = 0.5,
         rotation: float = 0.75,
     ) -> None:
+        if patch_size < 16 or patch_size % 16:
+            raise InputError(
+                f"data.patch_size is {patch_size}; give a multiple of 16, such as "
+                f"{max(16, patch_size // 16 * 16)}"
+            )
         super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
         self.root = Path(root)
         self.features = resolve_features(features)
@@ -115,6 +120,12 @@ class GlacierDataModule(GeoDataModule):
     def _open(self, split: str, **changes: Any) -> GlacierRasters:
         options = self.dataset_options | changes
         if not any(self.bounds.values()):
+            if not (self.root / split).is_dir():
+                raise InputError(
+                    f"{self.root / split}: no such folder; data.root must hold train, val and "
+                    "test, or be a scene whose parts are named by data.train_bounds, "
+                    "data.val_bounds and data.test_bounds"
+                )
             return GlacierRasters(self.root / split, **options)
         bounds = self.bounds[split]
         if bounds is None:

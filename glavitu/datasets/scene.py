@@ -262,14 +262,15 @@ def _takes_slope(group: FeatureGroup) -> bool:
 
 def _check_names(files: Mapping[str, Path], groups: Sequence[FeatureGroup]) -> None:
     names = [group.name for group in groups]
-    missing = [name for name in names if name not in files]
-    if missing:
-        raise InputError(
-            f"no file for {', '.join(missing)}: the model needs a raster for each of "
-            f"{', '.join(names)}; give the missing ones"
-        )
     known = {*names, SLOPE} if any(map(_takes_slope, groups)) else set(names)
     extra = [f"{name} ({path})" for name, path in files.items() if name not in known]
+    missing = [name for name in names if name not in files]
+    if missing:
+        unused = f" It does not use {', '.join(extra)}; is a name misspelt?" if extra else ""
+        raise InputError(
+            f"no file for {', '.join(missing)}: the model needs a raster for each of "
+            f"{', '.join(names)}; give the missing ones.{unused}"
+        )
     if extra:
         raise InputError(
             f"the model does not use {', '.join(extra)}; it was trained on {', '.join(names)}. "

@@ -124,7 +124,12 @@ def map_scene(
 
     with Scene(files, model.features) as scene:
         location_of = _location_encoding(model, scene, region)
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{output}: the folder cannot be made ({error.strerror}); choose another output"
+            ) from error
         # All is written in a hidden folder beside its place: whatever fails, nothing half stays.
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=output) as folder:
             partials = [Path(folder, final.name) for final in finals]

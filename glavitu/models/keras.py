@@ -133,8 +133,8 @@ def _read(path: Path) -> list[list[Stored]]:
             ]
     except (OSError, KeyError, RuntimeError) as error:
         raise InputError(
-            f"{path}: cannot be read as Keras weights; the file is truncated or damaged, so fetch "
-            f"it again ({error})"
+            f"{path}: cannot be read as Keras weights; it is not HDF5, or truncated or damaged: "
+            f"fetch it again ({error})"
         ) from error
     layers = [layer for layer in layers if layer]
     if not layers:

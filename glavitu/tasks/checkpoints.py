@@ -1,6 +1,5 @@
 """Reading checkpoints, and whether they fit."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such checkpoint; train one with `glavitu fit`")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what is not a checkpoint fails in any way
         raise InputError(
-            f"{path}: cannot be read as a checkpoint; it is truncated or of another kind "
-            f"({str(error).splitlines()[0]})"
+            f"{path}: cannot be read as a checkpoint; it is truncated or of another kind, so give "
+            "one that `glavitu fit` or `glavitu import-keras` wrote"
         ) from error
     known = isinstance(checkpoint, dict) and "state_dict" in checkpoint
     if not known or "features" not in checkpoint.get("hyper_parameters", {}):
