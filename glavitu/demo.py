@@ -58,6 +58,10 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         lr=2e-3,
         cycle_epochs=16,
     )
+    for module in task.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # At the published momentum, 400 steps are too few for running statistics to settle.
+            module.momentum = 0.1
     best = ModelCheckpoint(
         output, "demo", monitor="val/iou", mode="max", enable_version_counter=False
     )
