@@ -64,12 +64,12 @@ class GlaViTUCLI(LightningCLI):
         subcommand = self.config.subcommand
         options = self.config[subcommand]
         options.weights_only = True
-        if subcommand != "fit":
-            options.verbose = False  # the report of regions says it all
-            if options.ckpt_path is None:
-                raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
+        if subcommand != "fit" and options.ckpt_path is None:
+            raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
         if subcommand == "predict":
             options.return_predictions = False
+        if subcommand == "test":
+            options.verbose = False  # the report of regions says it all
 
     def after_fit(self) -> None:
         """Say where the run is, and what to do next."""

@@ -272,7 +272,7 @@ class TestErrors:
 
     def test_patch_size(self, world, capsys):
         arguments = ["fit", "--data.root", str(world), "--data.patch_size", "100"]
-        self.check(capsys, arguments, "data.patch_size is 100", "such as 96")
+        self.check(capsys, arguments, "data.patch_size", "100", "such as 96")
 
     def test_missing_checkpoint(self, tmp_path, capsys):
         arguments = ["map", "--checkpoint", "none.ckpt", "--output", str(tmp_path)]

@@ -62,11 +62,6 @@ class GlacierDataModule(GeoDataModule):
         horizontal_flip: float = 0.5,
         rotation: float = 0.75,
     ) -> None:
-        if patch_size < 16 or patch_size % 16:
-            raise InputError(
-                f"data.patch_size is {patch_size}; give a multiple of 16, such as "
-                f"{max(16, patch_size // 16 * 16)}"
-            )
         super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
         self.root = Path(root)
         self.features = resolve_features(features)

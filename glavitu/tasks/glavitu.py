@@ -71,6 +71,11 @@ class GlaViTUTask(LightningModule):
         initial_weights: str | None = None,
     ) -> None:
         super().__init__()
+        if image_size < 16 or image_size % 16:
+            raise InputError(
+                f"the window (data.patch_size, or image_size) is {image_size} pixels; give a "
+                f"multiple of 16, such as {max(16, image_size // 16 * 16)}"
+            )
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location = location
