@@ -74,8 +74,12 @@ class GlaViTUCLI(LightningCLI):
     def after_fit(self) -> None:
         """Say where the run is, and what to do next."""
         folder = run_folder(self.trainer)
-        by_iou = self.trainer.checkpoint_callbacks[1]
-        best = by_iou.best_model_path  # type: ignore[attr-defined]
+        found = [
+            callback.best_model_path
+            for callback in self.trainer.checkpoint_callbacks
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == "val/iou"
+        ]
+        best = found[0] if found else ""
         if best and self.trainer.is_global_zero:
             print(f"The run is in {folder}\nNext: glavitu test --ckpt_path {best} --data.root ...")
 

@@ -1,6 +1,11 @@
 """Augmentations on batches, with Kornia, on the device where the batch lies."""
 
-import kornia.augmentation as K  # noqa: N812 (Kornia's own name for it)
+from kornia.augmentation import (
+    AugmentationSequential,
+    RandomHorizontalFlip,
+    RandomRotation90,
+    RandomVerticalFlip,
+)
 from torch import nn
 
 
@@ -20,10 +25,10 @@ def augmentations(
         A module that maps a batch dict with ``image`` (B, C, H, W) and ``mask`` (B, H, W) to one of
         the same shapes; other keys pass through. H and W must be equal.
     """
-    steps: nn.Module = K.AugmentationSequential(
-        K.RandomVerticalFlip(p=vertical_flip),
-        K.RandomHorizontalFlip(p=horizontal_flip),
-        K.RandomRotation90(times=(1, 3), p=rotation),
+    steps: nn.Module = AugmentationSequential(
+        RandomVerticalFlip(p=vertical_flip),
+        RandomHorizontalFlip(p=horizontal_flip),
+        RandomRotation90(times=(1, 3), p=rotation),
         data_keys=None,
         keepdim=True,
     )
