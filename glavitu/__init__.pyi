@@ -7,6 +7,7 @@ from . import models as models
 from . import tasks as tasks
 from ._version import __version__ as __version__
 from .datamodules import GlacierDataModule as GlacierDataModule
+from .datasets import BenchmarkTiles as BenchmarkTiles
 from .datasets import GlacierRasters as GlacierRasters
 from .datasets import SyntheticGlaciers as SyntheticGlaciers
 from .features import FeatureGroup as FeatureGroup

@@ -21,6 +21,14 @@ class Window(NamedTuple):
     width: int
 
 
+def intersection(one: Window, other: Window) -> Window | None:
+    """Return the pixels that two windows share, None where there are none."""
+    row, col = max(one.row, other.row), max(one.col, other.col)
+    height = min(one.row + one.height, other.row + other.height) - row
+    width = min(one.col + one.width, other.col + other.width) - col
+    return Window(row, col, height, width) if height > 0 and width > 0 else None
+
+
 class Padding(NamedTuple):
     """Padding of one axis: pixels before and after, and the padded size."""
 

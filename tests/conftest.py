@@ -29,6 +29,15 @@ def world(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def benchmark(tmp_path_factory) -> Path:
+    """The same world as the benchmark was released: one HDF5 file per split."""
+    from glavitu.datasets import SyntheticGlaciers
+
+    world = SyntheticGlaciers(("SC", "HMA"), tiles=(2, 1, 1), size=64, seed=0)
+    return world.write_hdf5(tmp_path_factory.mktemp("benchmark"), progress=False)
+
+
+@pytest.fixture(scope="session")
 def everest() -> Path:
     """The folder of the real scene, where GLAVITU_EVEREST names it."""
     folder = os.environ.get("GLAVITU_EVEREST")

@@ -1,3 +1,4 @@
+from .benchmark import BenchmarkTiles as BenchmarkTiles
 from .rasters import GlacierRasters as GlacierRasters
 from .samplers import GridWindows as GridWindows
 from .samplers import RandomWindows as RandomWindows

@@ -19,13 +19,16 @@ from glavitu.datasets.grids import check_georeferenced, grid_differences
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.terrain import FloatArray, slope_degrees
-from glavitu.windows import Window
+from glavitu.windows import Window, intersection
 
 BoolArray = npt.NDArray[np.bool_]
 DoubleArray = npt.NDArray[np.float64]
 
 #: Key of the optional file with slope, beside a file with elevation alone.
 SLOPE = "slope"
+
+#: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
+SCALED_TAG = "glavitu_scaled"
 
 _GEOD = pyproj.Geod(ellps="WGS84")
 
@@ -36,6 +39,7 @@ class _Source(NamedTuple):
     path: Path
     dataset: Any
     bands: tuple[int, ...]
+    scaled: bool
 
     def read(self, window: Window, shape: tuple[int, int] | None = None) -> FloatArray:
         """Read its bands of a window inside the raster, NaN where missing."""
@@ -149,7 +153,11 @@ class Scene:
         for group in self.groups:
             values = self.read_group(group, inside)
             valid[rows, cols] &= np.isfinite(values).any(axis=0)
-            scaled = group.scale(torch.from_numpy(values))
+            tensor = torch.from_numpy(values)
+            if self._is_scaled(group):
+                scaled = torch.nan_to_num(tensor, nan=0.0)
+            else:
+                scaled = group.scale(tensor)
             image[channel : channel + len(group), rows, cols] = scaled
             channel += len(group)
         return image, valid
@@ -223,8 +231,12 @@ class Scene:
             source.path
             for sources in self._sources.values()
             for source in sources
-            if not any(np.isfinite(source.read(strip)).any() for strip in self._strips())
+            if not source.scaled  # these come from files in which nothing is missing
+            and not any(np.isfinite(source.read(strip)).any() for strip in self._strips())
         ]
+
+    def _is_scaled(self, group: FeatureGroup) -> bool:
+        return all(source.scaled for source in self._sources[group.name])
 
     def _strips(self, rows: int = 256) -> Iterator[Window]:
         for row in range(0, self.height, rows):
@@ -246,14 +258,6 @@ class Scene:
             a * cols + b * rows + c, d * cols + e * rows + f
         )
         return longitude, latitude
-
-
-def intersection(one: Window, other: Window) -> Window | None:
-    """Return the pixels that two windows share, None where there are none."""
-    row, col = max(one.row, other.row), max(one.col, other.col)
-    height = min(one.row + one.height, other.row + other.height) - row
-    width = min(one.col + one.width, other.col + other.width) - col
-    return Window(row, col, height, width) if height > 0 and width > 0 else None
 
 
 def _takes_slope(group: FeatureGroup) -> bool:
@@ -288,7 +292,7 @@ def _open(path: Path, stack: ExitStack) -> _Source:
             f"{path} cannot be read as a raster ({error}); give a GeoTIFF, and if it is one, it "
             "seems damaged: download or write it again"
         ) from error
-    return _Source(path, dataset, tuple(range(1, dataset.count + 1)))
+    return _Source(path, dataset, tuple(range(1, dataset.count + 1)), SCALED_TAG in dataset.tags())
 
 
 def _slices_of(source: _Source, groups: Sequence[FeatureGroup]) -> dict[str, list[_Source]]:
@@ -325,6 +329,13 @@ def _sources_of(group: FeatureGroup, opened: Mapping[str, _Source]) -> list[_Sou
             "(elevation, slope is then computed); write a file with these bands"
         )
     slope = opened.get(SLOPE)
+    if slope is None and bands == len(group):
+        return [source]
+    if source.scaled:
+        raise InputError(
+            f"{source.path} has scaled values (tag {SCALED_TAG}) of the elevation alone; give its "
+            "slope as band 2, or elevation in metres without the tag"
+        )
     if slope is None:
         return [source]
     if bands == len(group):

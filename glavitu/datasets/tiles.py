@@ -1,5 +1,6 @@
 """Tiles: folders with a raster for each feature group, found and checked before they are read."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from glavitu.datasets.outlines import (
     Outlines,
     open_outlines,
 )
-from glavitu.datasets.scene import Scene, intersection
+from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.regions import region_index
-from glavitu.windows import Window
+from glavitu.windows import Window, intersection
 
 #: Rasters of a tile by feature group, or one with the bands of all groups in order.
 Files = Mapping[str, Path] | Path
@@ -162,7 +163,7 @@ def _check_bounds(bounds: Sequence[float]) -> None:
 
 
 def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:
-    """Find the folders that hold a raster for every pattern."""
+    """Find the folders that hold a raster for every pattern, and say how many hold only some."""
     wanted = [patterns] if isinstance(patterns, str) else list(patterns.values())
     if any(Path(pattern).is_absolute() for pattern in wanted):
         raise InputError(
@@ -171,21 +172,38 @@ def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:
         )
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
-    candidates = {file.parent for file in root.rglob(wanted[0])}
-    folders = {c for c in candidates if all(any(c.glob(pattern)) for pattern in wanted)}
-    incomplete = sorted(candidates - folders)
-    if incomplete:
-        missing = [pattern for pattern in wanted if not any(incomplete[0].glob(pattern))]
-        raise InputError(
-            f"{incomplete[0]}: has {wanted[0]}, but not {', '.join(missing)}; add what is "
-            "missing, or leave its group out of the features"
-        )
-    if not folders:
+    holding = [{path.parent for path in root.rglob(pattern)} for pattern in wanted]
+    # Hidden folders are unfinished ones.
+    some = {f for f in set().union(*holding) if not _is_hidden(f.relative_to(root))}
+    complete = some.intersection(*holding)
+    if not some:
         raise InputError(
             f"{root}: no folder in it holds {', '.join(wanted)}; name the rasters so, or set "
             "`files` to their names"
         )
-    return sorted(folders)
+    if len(complete) < len(some):
+        first = min(some - complete)
+        missing = [
+            pattern
+            for pattern, folders in zip(wanted, holding, strict=True)
+            if first not in folders
+        ]
+        lack = f"{first} has not {', '.join(missing)}"
+        if not complete:
+            raise InputError(
+                f"{root}: no folder in it holds all of {', '.join(wanted)}; {lack}. Add what is "
+                "missing, or leave its group out of the features"
+            )
+        warnings.warn(
+            f"{root}: {len(some - complete)} of {len(some)} tiles lack one of "
+            f"{', '.join(wanted)} and are left out; {lack}",
+            stacklevel=5,
+        )
+    return sorted(complete)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:

@@ -311,7 +311,42 @@ def test_the_crs_is_never_changed(tile):
         dataset.crs = "EPSG:4326"
 
 
+def test_folders_with_some_of_the_groups_are_left_out_and_counted(tile):
+    write_raster(tile.parent / "other" / "rgb.tif", rgb_values())
+    write_raster(tile.parent / ".partial-third" / "rgb.tif", rgb_values())
+    write_raster(tile.parent / ".partial-third" / "thermal.tif", np.ones(SHAPE, np.float32))
+    write_raster(tile / "thermal.tif", np.ones(SHAPE, np.float32))
+    with pytest.warns(UserWarning, match=r"1 of 2 tiles lack one of .*other has not thermal\.tif"):
+        dataset = GlacierRasters(tile.parent, [RGB, "thermal"])
+    assert [t.name for t in dataset.tiles] == ["tile"]
+
+
+def test_regions_and_subregions_choose_tiles(tile):
+    write_raster(tile.parent / "other" / "rgb.tif", rgb_values(), region="NZ", subregion="NZ2")
+    write_outlines(tile.parent / "other" / "outlines.gpkg", pixels_box(5, 10, 25, 20))
+    assert len(GlacierRasters(tile.parent, [RGB]).tiles) == 2
+    chosen = GlacierRasters(tile.parent, [RGB], regions=["NZ", "SC"]).tiles
+    assert [t.name for t in chosen] == ["other"]
+    chosen = GlacierRasters(tile.parent, [RGB], subregions=["HMA1"]).tiles
+    assert [t.name for t in chosen] == ["tile"]
+    with pytest.raises(InputError, match="none of its 2 tiles is in regions .* it has HMA HMA1"):
+        GlacierRasters(tile.parent, [RGB], regions=["SC"])
+
+
+def test_scaled_files_are_not_scaled_again(tmp_path):
+    values = np.linspace(0, 1, SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(1, *SHAPE)
+    write_raster(tmp_path / "thermal.tif", values, glavitu_scaled="yes")
+    dataset = GlacierRasters(tmp_path, ["thermal"], outlines=None)
+    image = dataset[TileWindow(0, dataset.extents[0])]["image"]
+    assert torch.equal(image, torch.from_numpy(values))
+
+
 class TestBadInput:
+    def test_scaled_elevation_without_slope(self, tmp_path):
+        write_raster(tmp_path / "dem.tif", np.ones(SHAPE, np.float32), glavitu_scaled="yes")
+        with pytest.raises(InputError, match=r"dem\.tif has scaled values .* elevation alone"):
+            GlacierRasters(tmp_path, ["dem"], outlines=None)
+
     def test_all_nodata(self, tile):
         write_raster(tile / "rgb.tif", np.zeros((3, *SHAPE), np.uint8), nodata=0)
         with pytest.raises(InputError, match=r"no pixel has data in .*rgb\.tif"):
@@ -353,7 +388,7 @@ class TestBadInput:
             GlacierRasters(tmp_path, [RGB])
 
     def test_missing_group(self, tile):
-        with pytest.raises(InputError, match=r"tile: has rgb\.tif, but not thermal\.tif"):
+        with pytest.raises(InputError, match=r"tile has not thermal\.tif"):
             GlacierRasters(tile, [RGB, "thermal"])
 
     def test_unreadable_raster(self, tile):

@@ -1,0 +1,279 @@
+"""The released benchmark files: what is in them, and what may be wrong with them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+
+from glavitu.errors import InputError
+from glavitu.features import FEATURES
+from glavitu.regions import region_index
+from glavitu.windows import Window
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = (".hdf5", ".h5")
+
+#: Name of the labels among a tile's arrays.
+OUTLINES = "outlines"
+
+#: The bounds of the tiles are degrees.
+DEGREES = rasterio.CRS.from_epsg(4326)
+
+SIZES = (
+    "height",
+    "width",
+    "padding_height",
+    "padding_width",
+    "original_height",
+    "original_width",
+)
+BOUNDS = ("xmin", "ymin", "xmax", "ymax")
+ATTRIBUTES = ("region", "subregion", *SIZES, *BOUNDS)
+
+
+@dataclass(frozen=True)
+class ReleasedTile:
+    """A tile of a released file.
+
+    Attributes:
+        path: Its file.
+        name: Its name.
+        region: Index of its region.
+        subregion: Its subregion.
+        extent: Window(0, 0, height, width) without padding.
+        padding: Rows at the top and columns at the left of the arrays that are padding.
+        bounds: xmin, ymin, xmax, ymax of the extent in degrees.
+        groups: Number of channels of each feature group that the tile has.
+    """
+
+    path: Path
+    name: str
+    region: int
+    subregion: str
+    extent: Window
+    padding: tuple[int, int]
+    bounds: tuple[float, float, float, float]
+    groups: Mapping[str, int]
+
+    @property
+    def crs(self) -> Any:
+        """EPSG:4326, since the bounds are degrees."""
+        return DEGREES
+
+    @cached_property
+    def transform(self) -> Any:
+        """Affine transform from columns and rows to degrees."""
+        west, south, east, north = self.bounds
+        width, height = (east - west) / self.extent.width, (north - south) / self.extent.height
+        return Affine(width, 0, west, 0, -height, north)
+
+
+def split_of(path: Path) -> str | None:
+    """Tell which split a released file holds by its name, None if it is no such file.
+
+    Args:
+        path: Such as ``train.hdf5`` or ``val_something.h5``.
+
+    Raises:
+        InputError: If the name has several splits.
+    """
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return None
+    # A split's name begins a word: latest_train.h5 is not a test file.
+    found = {split for split in SPLITS if re.search(rf"(?<![a-z]){split}", path.stem.lower())}
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: its name says {' and '.join(sorted(found))}; name it after one split"
+        )
+    return found.pop() if found else None
+
+
+def is_benchmark(root: str | Path) -> bool:
+    """Tell whether a folder holds released files."""
+    root = Path(root)
+    return root.is_dir() and any(split_of(path) for path in root.iterdir())
+
+
+def released_files(root: str | Path, split: str) -> list[Path]:
+    """Return a split's files in a folder.
+
+    Args:
+        root: Folder of the released files.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        InputError: If there is none, or the split is unknown.
+    """
+    root = Path(root)
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the folder that holds the benchmark")
+    files = sorted(path for path in root.iterdir() if split_of(path) == split)
+    if not files:
+        names = ", ".join(sorted(path.name for path in root.iterdir())[:5]) or "nothing"
+        raise InputError(
+            f"{root}: has no HDF5 file of the split {split}, such as {split}.hdf5, but {names}; "
+            "give the folder of the downloaded files"
+        )
+    return files
+
+
+def open_release(path: Path) -> h5py.File:
+    """Open a released file.
+
+    Raises:
+        InputError: If it is missing, truncated or not HDF5.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: does not exist; check the path")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened as HDF5; it is truncated, damaged or of another kind, so "
+            f"download it again ({error})"
+        ) from error
+
+
+def tiles_of(path: Path) -> tuple[ReleasedTile, ...]:
+    """List the tiles of a released file by their attributes alone.
+
+    The list is kept until the file changes.
+
+    Raises:
+        InputError: If the file cannot be opened, or a tile is not as it should be.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise InputError(f"{path}: does not exist; check the path")
+    stat = path.stat()
+    return _tiles_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _tiles_of(path: Path, modified: int, size: int) -> tuple[ReleasedTile, ...]:
+    with open_release(path) as file:
+        return tuple(_describe(path, name, file[name]) for name in file)
+
+
+def _describe(path: Path, name: str, group: Any) -> ReleasedTile:
+    fault = next(structure_faults(group), None)
+    if fault is not None:
+        raise InputError(
+            f"{path}: tile {name}: {fault}. Download the file again, or leave the tile out; "
+            f"`glavitu info --check {path}` lists every fault"
+        )
+    attributes = dict(group.attrs)
+    row, col, height, width = (int(attributes[key]) for key in SIZES[2:])
+    west, south, east, north = (float(attributes[key]) for key in BOUNDS)
+    return ReleasedTile(
+        path,
+        name,
+        region_index(_text(attributes["region"])),
+        _text(attributes["subregion"]),
+        Window(0, 0, height, width),
+        (row, col),
+        (west, south, east, north),
+        {key: group[key].shape[2] for key in group if key != OUTLINES},
+    )
+
+
+def structure_faults(group: Any) -> Iterator[str]:
+    """Tell what is wrong with a tile's attributes and the shapes of its arrays.
+
+    Args:
+        group: The tile's group in the file.
+
+    Yields:
+        Each fault in words.
+    """
+    if not isinstance(group, h5py.Group):
+        yield "is not a group with arrays and attributes"
+        return
+    attributes = dict(group.attrs)
+    missing = [key for key in ATTRIBUTES if key not in attributes]
+    if missing:
+        yield f"has no attribute {', '.join(missing)}"
+        return
+    try:
+        region_index(_text(attributes["region"]))
+    except InputError as error:
+        yield f"attribute region: {error}"
+    numbers = {}
+    for key in (*SIZES, *BOUNDS):
+        try:
+            numbers[key] = float(attributes[key])
+        except (TypeError, ValueError):
+            yield f"attribute {key} is {attributes[key]!r}, but should be a number"
+    if len(numbers) < len(SIZES) + len(BOUNDS):
+        return
+    for padded, before, original in (SIZES[::2], SIZES[1::2]):
+        size, padding, extent = numbers[padded], numbers[before], numbers[original]
+        if extent < 1 or padding < 0 or padding + extent > size:
+            yield (
+                f"{before} {padding:g} and {original} {extent:g} do not fit into {padded} {size:g}"
+            )
+    west, south, east, north = (numbers[key] for key in BOUNDS)
+    if not (-360 <= west < east <= 360 and -90 <= south < north <= 90):
+        yield (
+            f"bounds {west:g}, {south:g}, {east:g}, {north:g} are not xmin, ymin, xmax, ymax in "
+            "degrees"
+        )
+    if OUTLINES not in group:
+        yield f"has no array {OUTLINES}"
+    grid = (int(numbers["height"]), int(numbers["width"]))
+    for name, array in group.items():
+        channels = _channels(name)
+        shape = getattr(array, "shape", None)
+        expected = (*grid, channels or "channels")
+        if (
+            shape is None
+            or len(shape) != 3
+            or shape[:2] != grid
+            or channels not in (None, shape[2])
+        ):
+            yield f"array {name} has the shape {shape}, but should have {_words(expected)}"
+
+
+def content_faults(name: str, values: npt.NDArray[Any]) -> Iterator[str]:
+    """Tell what is wrong with the values of an array.
+
+    Args:
+        name: Of the feature group, or ``'outlines'``.
+        values: (h, w, channels) without padding.
+
+    Yields:
+        Each fault in words.
+    """
+    missing = int(np.count_nonzero(~np.isfinite(values)))
+    if missing:
+        yield f"array {name} has {missing} values that are NaN or infinite"
+    elif name == OUTLINES:
+        valid = ((values == 0) | (values == 1)).all(axis=-1) & (values.sum(axis=-1) == 1)
+        if not valid.all():
+            wrong = int(np.count_nonzero(~valid))
+            yield f"array {name} is not one-hot in {wrong} pixels; each has one 1 and else 0"
+
+
+def _channels(name: str) -> int | None:
+    """Return the number of channels an array should have, None if it is not known."""
+    if name == OUTLINES:
+        return 2
+    return len(FEATURES[name]) if name in FEATURES else None
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _words(shape: tuple[Any, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"

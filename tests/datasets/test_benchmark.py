@@ -1,0 +1,377 @@
+import shutil
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+from torchgeo.datasets import RasterDataset, stack_samples
+from torchgeo.samplers import GridGeoSampler, RandomGeoSampler
+from torchgeo.trainers import SemanticSegmentationTask
+
+from glavitu.datasets import (
+    BenchmarkTiles,
+    GlacierRasters,
+    GridWindows,
+    RandomWindows,
+    SyntheticGlaciers,
+    TileWindow,
+)
+from glavitu.datasets.benchmark import is_benchmark
+from glavitu.datasets.release import released_files, tiles_of
+from glavitu.errors import InputError
+from glavitu.features import FEATURES, FeatureGroup
+from glavitu.windows import Window
+
+from ..rasters import write_raster
+
+ALL = tuple(FEATURES)
+
+
+@pytest.fixture
+def files(benchmark, tmp_path):
+    """A copy of the benchmark that a test may damage."""
+    return shutil.copytree(benchmark, tmp_path / "files")
+
+
+def test_a_sample_is_the_scaled_tile(benchmark):
+    world = SyntheticGlaciers(("SC", "HMA"), tiles=(2, 1, 1), size=64, seed=0)
+    dataset = BenchmarkTiles(benchmark, "train", ALL)
+    assert len(dataset) == 4
+    for number, tile in enumerate(dataset.tiles):
+        truth = world.tile("train", tile.name[: tile.name.index("_")], int(tile.name[-3:]))
+        sample = dataset[TileWindow(number, tile.extent)]
+        scaled = [FEATURES[name].scale(torch.from_numpy(truth.features[name])) for name in ALL]
+        assert torch.equal(sample["image"], torch.cat(scaled))
+        assert sample["mask"].dtype == torch.int64
+        assert torch.equal(sample["mask"], torch.from_numpy(truth.mask).long())
+        assert sample["region"].item() == {"SC": 9, "HMA": 5}[truth.region]
+        assert tile.subregion == truth.subregion
+
+
+def test_published_windows_are_those_of_the_padded_arrays(benchmark):
+    dataset = BenchmarkTiles(benchmark, "train")
+    windows = [*GridWindows(dataset.extents, 384), *RandomWindows(dataset.extents, 384, 3)]
+    with h5py.File(benchmark / "train.hdf5") as file:
+        for number, window in windows:
+            arrays = file[dataset.tiles[number].name]
+            assert window == Window(-160, -160, 384, 384)
+            padded = np.concatenate([arrays["optical"], arrays["dem"]], axis=-1)
+            image = dataset[TileWindow(number, window)]["image"]
+            assert np.array_equal(image.numpy(), padded.transpose(2, 0, 1))
+
+
+def test_beyond_the_tile_is_padding(benchmark):
+    dataset = BenchmarkTiles(benchmark, "train")
+    whole = dataset[TileWindow(1, dataset.extents[1])]
+    sample = dataset[TileWindow(1, Window(-10, 50, 32, 32))]
+    for key in ("image", "mask"):
+        padded = torch.nn.functional.pad(whole[key], (32, 32, 32, 32))
+        assert torch.equal(sample[key], padded[..., 22:54, 82:114])
+    outside = dataset[TileWindow(1, Window(100, 100, 8, 8))]
+    assert not outside["image"].any()
+    assert not outside["mask"].any()
+
+
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
+def test_any_number_of_workers_reads_the_same(benchmark, workers, start):
+    dataset = BenchmarkTiles(benchmark, "train")
+    windows = list(RandomWindows(dataset.extents, 32, 24))
+    here = [dataset[window]["image"] for window in windows]  # the files are open now
+    loader = DataLoader(
+        dataset,
+        4,
+        sampler=windows,
+        num_workers=workers,
+        multiprocessing_context=start,
+        collate_fn=stack_samples,
+    )
+    there = torch.cat([batch["image"] for batch in loader])
+    assert torch.equal(there, torch.stack(here))
+
+
+def test_tiles_without_a_group_are_left_out_and_counted_once(files):
+    with h5py.File(files / "train.hdf5", "a") as file:
+        del file["HMA_train_001"]["thermal"]
+    with warnings.catch_warnings(record=True) as caught:
+        dataset = BenchmarkTiles(files, "train", ("optical", "thermal"))
+    (warning,) = caught
+    assert "1 of 4 tiles lack one of optical, thermal" in str(warning.message)
+    assert sorted(tile.name for tile in dataset.tiles) == [
+        "HMA_train_000",
+        "SC_train_000",
+        "SC_train_001",
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(BenchmarkTiles(files, "train", ("optical", "dem"))) == 4
+
+
+def test_regions_and_subregions_choose_tiles(benchmark):
+    assert {t.name[:2] for t in BenchmarkTiles(benchmark, regions=["SC"]).tiles} == {"SC"}
+    dataset = BenchmarkTiles(benchmark, subregions=["SC1", "HMA2"])
+    assert [t.name for t in dataset.tiles] == ["HMA_train_001", "SC_train_000"]
+    with pytest.raises(InputError, match=r"none of its 4 tiles is in regions \['NZ'\]; it has HMA"):
+        BenchmarkTiles(benchmark, regions=["NZ"])
+    with pytest.raises(InputError, match="unknown region 'Alps'"):
+        BenchmarkTiles(benchmark, regions=["Alps"])
+
+
+def test_coordinates_are_those_of_the_windows_centre(benchmark):
+    dataset = BenchmarkTiles(benchmark, "train", location="coordinates")
+    west, south, east, north = dataset.tiles[0].bounds
+    vector = dataset[TileWindow(0, Window(0, 32, 32, 32))]["location"]  # the north-east quarter
+    latitude = np.degrees(np.arctan2(vector[0], vector[1]))
+    longitude = np.degrees(np.arctan2(vector[2], vector[3]))
+    assert longitude == pytest.approx((west + 3 * east) / 4, abs=1e-4)
+    assert latitude == pytest.approx((3 * north + south) / 4, abs=1e-4)
+
+
+def test_region_vectors(benchmark):
+    dataset = BenchmarkTiles(benchmark, "train", location="region")
+    vector = dataset[TileWindow(0, Window(0, 0, 32, 32))]["location"]
+    assert vector.tolist() == [float(i == 5) for i in range(12)]
+
+
+@pytest.mark.parametrize("name", ["train.h5", "benchmark_train_10percent.hdf5", "latest_train.H5"])
+def test_files_are_known_by_their_names(files, name):
+    (files / "train.hdf5").rename(files / name)
+    assert is_benchmark(files)
+    assert [path.name for path in released_files(files, "train")] == [name]
+    assert len(BenchmarkTiles(files, "train")) == 4
+
+
+def test_a_split_may_have_several_files(files):
+    with h5py.File(files / "train.hdf5", "a") as file, h5py.File(files / "train_b.h5", "w") as new:
+        file.copy("SC_train_000", new)
+        del file["SC_train_000"]
+    dataset = BenchmarkTiles(files, "train")
+    assert {tile.path.name for tile in dataset.tiles} == {"train.hdf5", "train_b.h5"}
+    assert len(dataset) == 4
+
+
+def test_a_file_is_indexed_again_when_it_changes(files):
+    assert len(tiles_of(files / "train.hdf5")) == 4
+    with h5py.File(files / "train.hdf5", "a") as file:
+        del file["SC_train_000"]
+    assert len(tiles_of(files / "train.hdf5")) == 3
+
+
+def test_features_of_ones_own_are_arrays_of_ones_own(files):
+    with h5py.File(files / "train.hdf5", "a") as file:
+        file["SC_train_000"]["speed"] = np.full((384, 384, 1), 0.25, np.float16)
+    speed = FeatureGroup("speed", ("speed",), (0,), (1,))
+    with pytest.warns(UserWarning, match="3 of 4"):
+        dataset = BenchmarkTiles(files, "train", ("dem", speed))
+    image = dataset[TileWindow(0, dataset.extents[0])]["image"]
+    assert image.dtype == torch.float32
+    assert (image[2] == 0.25).all()
+
+
+class TestTorchGeo:
+    """One CRS: TorchGeo's own samplers, collation, set operations and trainer."""
+
+    @pytest.mark.parametrize("form", ["rasters", "benchmark"])
+    def test_samplers_and_collation(self, world, benchmark, form):
+        if form == "rasters":
+            dataset = GlacierRasters(world / "train", regions=["SC"])
+        else:  # its tiles have pixels of many sizes, in degrees
+            dataset = BenchmarkTiles(benchmark, "train")
+        for sampler in (RandomGeoSampler(dataset, 16, length=6), GridGeoSampler(dataset, 16, 16)):
+            loader = DataLoader(dataset, 2, sampler=sampler, collate_fn=stack_samples)
+            batches = list(loader)
+            assert len(batches) >= 3
+            assert all(batch["image"].shape[1:] == (8, 16, 16) for batch in batches)
+            assert all(batch["mask"].shape[1:] == (16, 16) for batch in batches)
+
+    def test_a_grid_of_slices_reads_the_files_own_pixels(self, world):
+        dataset = GlacierRasters(world / "train", regions=["SC"])
+        first = next(i for i, t in enumerate(dataset.tiles) if t.name == "SC_train_000")
+        whole = dataset[TileWindow(first, dataset.extents[first])]["image"]
+        quarters = [dataset[query] for query in GridGeoSampler(dataset, 32, 32)]
+        quarters = [q for q in quarters if q["tile"] == first]
+        assert len(quarters) == 4
+        for quarter in quarters:
+            x, y, _ = quarter["bounds"]
+            col, row = ~dataset.tiles[first].transform @ (x.start, y.stop)
+            expected = whole[:, round(row) : round(row) + 32, round(col) : round(col) + 32]
+            assert torch.equal(quarter["image"], expected)
+
+    def test_intersection_with_a_raster_dataset(self, world, tmp_path):
+        ours = GlacierRasters(world / "train", regions=["SC"])
+        tile = next(t for t in ours.tiles if t.name == "SC_train_000")
+        values = np.arange(64 * 64, dtype=np.float32).reshape(1, 64, 64)
+        write_raster(tmp_path / "speed" / "speed.tif", values, tile.crs, tile.transform)
+        both = ours & RasterDataset(tmp_path / "speed")
+        samples = [both[query] for query in GridGeoSampler(both, 32, 32)]
+        assert len(samples) == 4
+        assert all(sample["image"].shape == (9, 32, 32) for sample in samples)
+        # Ours and theirs lie on each other.
+        whole = ours[TileWindow(ours.tiles.index(tile), tile.extent)]["image"]
+        for sample in samples:
+            row, col = divmod(int(sample["image"][8, 0, 0]), 64)
+            assert torch.equal(sample["image"][:8], whole[:, row : row + 32, col : col + 32])
+        batch = stack_samples(samples)
+        assert batch["mask"].shape == (4, 32, 32)
+        assert batch["region"].tolist() == [9] * 4
+
+    def test_union(self, world):
+        one = GlacierRasters(world / "train", regions=["SC"], subregions=["SC1"])
+        other = GlacierRasters(world / "train", regions=["SC"], subregions=["SC2"])
+        both = one | other
+        assert len(both) == 2
+        loader = DataLoader(both, 8, sampler=GridGeoSampler(both, 32, 32), collate_fn=stack_samples)
+        (batch,) = loader
+        whole = [d[TileWindow(0, d.extents[0])]["image"].sum().item() for d in (one, other)]
+        assert batch["image"].sum().item() == pytest.approx(sum(whole), rel=1e-5)
+
+    def test_another_grid_is_refused(self, world, tmp_path):
+        ours = GlacierRasters(world / "train", regions=["SC"])
+        tile = ours.tiles[0]
+        fine = tile.transform @ tile.transform.scale(0.5)
+        write_raster(tmp_path / "fine.tif", np.ones((1, 128, 128), np.float32), tile.crs, fine)
+        theirs = RasterDataset(tmp_path / "fine.tif")
+        with pytest.raises(InputError, match="30 x 30 and are not resampled to 15 x 15"):
+            theirs & ours
+        assert (ours & theirs)[next(iter(GridGeoSampler(ours, 32, 32)))]["image"].shape[0] == 9
+
+    def test_intersection_needs_one_grid(self, world):
+        with pytest.raises(InputError, match="`&` needs tiles of one CRS and one resolution"):
+            GlacierRasters(world / "train") & GlacierRasters(world / "train")
+
+    def test_its_task_trains_on_ours(self, world):
+        dataset = GlacierRasters(world / "train", regions=["SC"])
+
+        def collate(samples):
+            batch = stack_samples(samples)
+            return {key: batch[key] for key in ("image", "mask")}
+
+        sampler = RandomGeoSampler(dataset, 32, length=8)
+        loader = DataLoader(dataset, 4, sampler=sampler, collate_fn=collate)
+        task = SemanticSegmentationTask(
+            "unet", "resnet18", in_channels=8, task="multiclass", num_classes=2
+        )
+        before = task.model.segmentation_head[0].weight.detach().clone()
+        trainer = Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(task, loader, loader)
+        assert trainer.callback_metrics["val_loss"].isfinite()
+        assert not torch.equal(before, task.model.segmentation_head[0].weight)
+
+
+class TestBadInput:
+    def check(self, files, expected, read=False):
+        def use():
+            dataset = BenchmarkTiles(files, "train", ("optical", "dem"))
+            if read:
+                for number, extent in enumerate(dataset.extents):
+                    dataset[TileWindow(number, extent)]
+
+        with pytest.raises(InputError, match=expected) as caught:
+            use()
+        assert "train.hdf5" in str(caught.value)
+
+    @pytest.mark.parametrize("key", ["region", "padding_height", "xmin"])
+    def test_missing_attribute(self, files, key):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            del file["SC_train_000"].attrs[key]
+        self.check(files, f"tile SC_train_000: has no attribute {key}")
+
+    @pytest.mark.parametrize(
+        ("key", "value", "message"),
+        [
+            ("region", "Alps", "unknown region 'Alps'"),
+            ("width", "wide", "attribute width is 'wide', but should be a number"),
+            ("original_height", 1000, "original_height 1000 do not fit into height 384"),
+            ("xmin", 400.0, "bounds 400, .* are not xmin, ymin, xmax, ymax"),
+        ],
+    )
+    def test_wrong_attribute(self, files, key, value, message):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            file["SC_train_000"].attrs[key] = value
+        self.check(files, f"tile SC_train_000: .*{message}")
+
+    @pytest.mark.parametrize("shape", [(384, 384, 5), (384, 380, 6), (384, 384)])
+    def test_wrong_shape(self, files, shape):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            del file["HMA_train_001"]["optical"]
+            file["HMA_train_001"]["optical"] = np.zeros(shape, np.float32)
+        self.check(files, r"HMA_train_001: array optical has the shape .*have \(384, 384, 6\)")
+
+    def test_no_outlines(self, files):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            del file["HMA_train_001"]["outlines"]
+        self.check(files, "tile HMA_train_001: has no array outlines")
+
+    def test_an_array_in_a_tiles_place(self, files):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            file["odd"] = np.zeros(3)
+        self.check(files, "tile odd: is not a group")
+
+    def test_nan(self, files):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            file["SC_train_001"]["dem"][200, 200, 0] = np.nan
+        self.check(files, "SC_train_001: array dem has 1 values that are NaN", read=True)
+
+    @pytest.mark.parametrize("value", [[1, 1], [0, 0], [0.5, 0.5]])
+    def test_not_one_hot(self, files, value):
+        with h5py.File(files / "train.hdf5", "a") as file:
+            file["SC_train_001"]["outlines"][200, 200] = value
+        self.check(files, "SC_train_001: array outlines is not one-hot in 1 pixels", read=True)
+
+    def test_truncated(self, files):
+        data = (files / "train.hdf5").read_bytes()
+        (files / "train.hdf5").write_bytes(data[: len(data) // 2])
+        self.check(files, "cannot be opened as HDF5; it is truncated")
+
+    def test_damaged_chunk(self, files):
+        with h5py.File(files / "train.hdf5") as file:
+            array = file["SC_train_001"]["optical"]
+            corner = tuple(
+                at // size * size for at, size in zip((200, 200, 0), array.chunks, strict=True)
+            )
+            chunk = array.id.get_chunk_info_by_coord(corner)
+        with open(files / "train.hdf5", "r+b") as raw:
+            raw.seek(chunk.byte_offset)
+            raw.write(b"\xff" * chunk.size)
+        self.check(files, "SC_train_001: array optical (cannot be read|has .* NaN)", read=True)
+
+    def test_other_number_of_channels_than_described(self, files):
+        grey = FeatureGroup("optical", ("grey",), (0,), (1,))
+        with pytest.raises(InputError, match=r"array optical has 6 channels, .* has 1 \(grey\)"):
+            BenchmarkTiles(files, "train", [grey])
+
+    def test_group_that_no_tile_has(self, files):
+        ice = FeatureGroup("ice", ("ice",), (0,), (1,))
+        with pytest.raises(InputError, match="none of its 4 tiles has all of ice.*co_pol_sar"):
+            BenchmarkTiles(files, "train", [ice])
+
+    def test_missing_split(self, files):
+        (files / "test.hdf5").unlink()
+        with pytest.raises(InputError, match=r"no HDF5 file of the split test, such as test\.hdf5"):
+            BenchmarkTiles(files, "test")
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(InputError, match="nowhere: no such folder"):
+            BenchmarkTiles(tmp_path / "nowhere", "test")
+
+    def test_unknown_split(self, files):
+        with pytest.raises(InputError, match="unknown split 'dev'"):
+            BenchmarkTiles(files, "dev")
+
+    def test_a_name_of_two_splits(self, files):
+        (files / "test.hdf5").rename(files / "train_val.hdf5")
+        with pytest.raises(InputError, match=r"train_val\.hdf5: its name says train and val"):
+            BenchmarkTiles(files, "train")
+
+    def test_unknown_location(self, files):
+        with pytest.raises(InputError, match="unknown location 'here'"):
+            BenchmarkTiles(files, "train", location="here")
