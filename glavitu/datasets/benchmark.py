@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from glavitu.datasets.release import (
+    DAMAGE,
     OUTLINES,
     ReleasedTile,
     content_faults,
@@ -101,10 +102,10 @@ class BenchmarkTiles(TileDataset):
     def _read(self, number: int, name: str, window: Window) -> npt.NDArray[np.float32]:
         tile = self.tiles[number]
         row, col = window.row + tile.padding[0], window.col + tile.padding[1]
-        array = self._file(tile.path)[tile.name][name]
+        file = self._file(tile.path)
         try:
-            values = array[row : row + window.height, col : col + window.width]
-        except OSError as error:
+            values = file[tile.name][name][row : row + window.height, col : col + window.width]
+        except DAMAGE as error:
             raise InputError(
                 f"{tile.path}: tile {tile.name}: array {name} cannot be read; the file is damaged, "
                 f"download it again ({error})"

@@ -104,8 +104,15 @@ class RasterOutlines:
     def read(self, window: Window) -> Mask:
         """Read a window inside the image, uint8 (h, w)."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        with _open_raster(self.path) as dataset:
-            values = dataset.read(1, window=where, masked=True).filled(0)
+        try:
+            with _open_raster(self.path) as dataset:
+                values = dataset.read(1, window=where, masked=True).filled(0)
+        except RasterioError as error:
+            raise InputError(
+                f"{self.path} cannot be read at rows {window.row} to "
+                f"{window.row + window.height} ({error}); it seems damaged, download or write it "
+                "again"
+            ) from error
         odd = np.setdiff1d(values, (0, 1))
         if odd.size:
             raise InputError(

@@ -1,5 +1,6 @@
 """The released benchmark files: what is in them, and what may be wrong with them."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ OUTLINES = "outlines"
 #: The bounds of the tiles are degrees.
 DEGREES = rasterio.CRS.from_epsg(4326)
 
+#: Kinds of dtypes that are numbers.
+NUMBERS = "fiub"
+
 SIZES = (
     "height",
     "width",
@@ -36,6 +40,9 @@ SIZES = (
     "original_width",
 )
 BOUNDS = ("xmin", "ymin", "xmax", "ymax")
+#: What h5py raises where the structure of a file is damaged.
+DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+
 ATTRIBUTES = ("region", "subregion", *SIZES, *BOUNDS)
 
 
@@ -127,6 +134,26 @@ def released_files(root: str | Path, split: str) -> list[Path]:
     return files
 
 
+def released_in(source: Path) -> list[Path]:
+    """Return the released files of a source.
+
+    Args:
+        source: A file, or a folder with files whose names contain ``train``, ``val`` or ``test``.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if not source.is_dir():
+        return [source]
+    files = sorted(path for path in source.iterdir() if split_of(path))
+    if not files:
+        raise InputError(
+            f"{source}: has no file whose name tells its split, such as train.hdf5 "
+            f"({', '.join(SUFFIXES)}); give the folder of the downloaded files, or one file"
+        )
+    return files
+
+
 def open_release(path: Path) -> h5py.File:
     """Open a released file.
 
@@ -162,16 +189,45 @@ def tiles_of(path: Path) -> tuple[ReleasedTile, ...]:
 @lru_cache(maxsize=64)
 def _tiles_of(path: Path, modified: int, size: int) -> tuple[ReleasedTile, ...]:
     with open_release(path) as file:
-        return tuple(_describe(path, name, file[name]) for name in file)
+        return tuple(_checked(path, file, name) for name in tile_names(path, file))
 
 
-def _describe(path: Path, name: str, group: Any) -> ReleasedTile:
-    fault = next(structure_faults(group), None)
-    if fault is not None:
+def _checked(path: Path, file: h5py.File, name: str) -> ReleasedTile:
+    for fault in structure_faults(file, name):
         raise InputError(
             f"{path}: tile {name}: {fault}. Download the file again, or leave the tile out; "
             f"`glavitu info --check {path}` lists every fault"
         )
+    return describe(path, name, file[name])
+
+
+def tile_names(path: Path, file: h5py.File) -> list[str]:
+    """Return the names of a released file's tiles.
+
+    Args:
+        path: The file.
+        file: The same, open.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    try:
+        return list(file)
+    except DAMAGE as error:
+        raise InputError(
+            f"{path}: the list of its tiles cannot be read; the file is damaged, download it "
+            f"again ({error})"
+        ) from error
+
+
+def describe(path: Path, name: str, group: Any) -> ReleasedTile:
+    """Describe a tile that has no :func:`structure_faults`.
+
+    Args:
+        path: The file.
+        name: The tile's name.
+        group: Its group in the open file.
+    """
     attributes = dict(group.attrs)
     row, col, height, width = (int(attributes[key]) for key in SIZES[2:])
     west, south, east, north = (float(attributes[key]) for key in BOUNDS)
@@ -187,15 +243,25 @@ def _describe(path: Path, name: str, group: Any) -> ReleasedTile:
     )
 
 
-def structure_faults(group: Any) -> Iterator[str]:
-    """Tell what is wrong with a tile's attributes and the shapes of its arrays.
+def structure_faults(file: h5py.File, name: str) -> list[str]:
+    """Tell what is wrong with a tile's attributes and the kind and shape of its arrays.
 
     Args:
-        group: The tile's group in the file.
+        file: The open file.
+        name: The tile's name.
 
-    Yields:
+    Returns:
         Each fault in words.
     """
+    faults: list[str] = []
+    try:
+        faults += _structure_faults(file[name])
+    except DAMAGE as error:
+        faults.append(f"cannot be read; the file is damaged ({error})")
+    return faults
+
+
+def _structure_faults(group: Any) -> Iterator[str]:
     if not isinstance(group, h5py.Group):
         yield "is not a group with arrays and attributes"
         return
@@ -213,8 +279,10 @@ def structure_faults(group: Any) -> Iterator[str]:
         try:
             numbers[key] = float(attributes[key])
         except (TypeError, ValueError):
+            numbers[key] = math.nan
+        if not math.isfinite(numbers[key]):
             yield f"attribute {key} is {attributes[key]!r}, but should be a number"
-    if len(numbers) < len(SIZES) + len(BOUNDS):
+    if not all(map(math.isfinite, numbers.values())):
         return
     for padded, before, original in (SIZES[::2], SIZES[1::2]):
         size, padding, extent = numbers[padded], numbers[before], numbers[original]
@@ -242,6 +310,8 @@ def structure_faults(group: Any) -> Iterator[str]:
             or channels not in (None, shape[2])
         ):
             yield f"array {name} has the shape {shape}, but should have {_words(expected)}"
+        elif array.dtype.kind not in NUMBERS:
+            yield f"array {name} holds {array.dtype}, but should hold numbers"
 
 
 def content_faults(name: str, values: npt.NDArray[Any]) -> Iterator[str]:

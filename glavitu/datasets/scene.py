@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -366,10 +367,17 @@ def _check_grids(sources: Sequence[_Source]) -> None:
 
 def _transformer_to_degrees(source: _Source) -> pyproj.Transformer:
     try:
-        crs = pyproj.CRS.from_wkt(source.dataset.crs.to_wkt())
-        return pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+        return _to_degrees(source.dataset.crs)
     except pyproj.exceptions.ProjError as error:
         raise InputError(
             f"{source.path}: its coordinate reference system has no known place on the Earth "
             f"({error}); assign a geographic or projected one, such as EPSG:32645"
         ) from error
+
+
+@lru_cache
+def _to_degrees(crs: rasterio.CRS) -> pyproj.Transformer:
+    # Transformers are slow to make, and tiles by the thousand share a few systems.
+    return pyproj.Transformer.from_crs(
+        pyproj.CRS.from_wkt(crs.to_wkt()), "EPSG:4326", always_xy=True
+    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from glavitu.datasets.outlines import (
     RASTER_SUFFIXES,
     VECTOR_SUFFIXES,
@@ -76,7 +78,8 @@ def find_tiles(
         _check_bounds(bounds)
     tiles = []
     for root in roots:
-        for folder in _tile_folders(root, patterns):
+        folders = _tile_folders(root, patterns)
+        for folder in tqdm(folders, desc=f"{root}: checking tiles", leave=False, delay=5):
             name = "_".join(folder.relative_to(root).parts) or folder.resolve().name
             tile = _describe(name, folder, groups, patterns, outlines, region, bounds)
             if tile is not None:
