@@ -57,11 +57,9 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         image_size=128,
         lr=2e-3,
         cycle_epochs=16,
+        # At the published momentum, 400 steps are too few for running statistics to settle.
+        batch_norm_momentum=0.1,
     )
-    for module in task.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            # At the published momentum, 400 steps are too few for running statistics to settle.
-            module.momentum = 0.1
     best = ModelCheckpoint(
         output, "demo", monitor="val/iou", mode="max", enable_version_counter=False
     )

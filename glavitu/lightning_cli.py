@@ -1,39 +1,50 @@
 """The commands that Lightning gives: fit, validate, test and predict."""
 
 import inspect
+import re
 from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
+from lightning.pytorch.loggers import CSVLogger
 
 from glavitu._version import __version__
-from glavitu.callbacks import PredictionFigures, PredictionWriter, RegionReport
-from glavitu.callbacks.run_folder import RunConfig, run_folder
+from glavitu.callbacks import EpochSeeds, PredictionFigures, PredictionWriter, RegionReport
+from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.quiet import quieten_lightning
 from glavitu.tasks import GlaViTUTask
-from glavitu.tasks.checkpoints import read_checkpoint
+from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
 
-
 #: What Lightning understands as a checkpoint beside the path of one.
-CHECKPOINT_WORDS = ("last", "best", "hpc")
+CHECKPOINT_WORDS = ("best", "hpc")
 
 
 class GlaViTUCLI(LightningCLI):
     """LightningCLI with the published training as its defaults."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: What resuming changes in the configuration, as it was asked for.
+        self._asked: dict[str, Any] = {}
+        super().__init__(*args, **kwargs)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks of every run, and let the data decide what the model must share."""
         for source, target in LINKS.items():
             parser.link_arguments(f"data.{source}", f"model.{target}")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_iou")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_loss")
+        # After the others, since it keeps what they found best.
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
         parser.add_lightning_class_args(RegionReport, "region_report")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
@@ -66,10 +77,30 @@ class GlaViTUCLI(LightningCLI):
         options.weights_only = True
         if subcommand != "fit" and options.ckpt_path is None:
             raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
+        if options.ckpt_path is not None:
+            options.model.initial_weights = None  # all weights come from the checkpoint
         if subcommand == "predict":
             options.return_predictions = False
         if subcommand == "test":
             options.verbose = False  # the report of regions says it all
+
+    def after_instantiate_classes(self) -> None:
+        """Leave no checkpoint half written, and keep a configuration that starts a run anew."""
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.trainer.strategy.checkpoint_io = CompleteCheckpoints()
+        for key, value in self._asked.items():
+            self.config[self.subcommand][key] = value
+
+    def before_fit(self) -> None:
+        """Say what is resumed, and go on with the metrics of a run that stays in its folder."""
+        path = self.config_init.fit.ckpt_path
+        if path is None or path in CHECKPOINT_WORDS or not self.trainer.is_global_zero:
+            return
+        steps = read_checkpoint(path)["global_step"]
+        print(f"Resuming {path} after {steps} steps")
+        for logger in self.trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                continue_metrics(logger, steps)
 
     def after_fit(self) -> None:
         """Say where the run is, and what to do next."""
@@ -89,6 +120,10 @@ class GlaViTUCLI(LightningCLI):
         subcommand = self.config.subcommand
         options = self.config[subcommand]
         path = options.get("ckpt_path")
+        if path == "last":
+            path = options.ckpt_path = str(find_last(options))
+            if subcommand == "fit":
+                self._stay_in_folder(options)
         if path is None or path in CHECKPOINT_WORDS:
             return
         stored = read_checkpoint(path)["hyper_parameters"]
@@ -102,6 +137,52 @@ class GlaViTUCLI(LightningCLI):
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )
+
+    def _stay_in_folder(self, options: Namespace) -> None:
+        """Let a resumed run log where it did: where its best checkpoints are, it finds them."""
+        self._asked = {"ckpt_path": None, "trainer.logger": deepcopy(options.trainer.logger)}
+        logger = _first_logger(options)
+        if options.checkpoint_last.dirpath is None and "version" in getattr(
+            logger, "init_args", {}
+        ):
+            logger.init_args.version = Path(options.ckpt_path).parents[1].name
+
+
+def find_last(options: Namespace) -> Path:
+    """Find the newest last checkpoint of the runs that a command's options describe.
+
+    Args:
+        options: Of a subcommand; their logger tells the folder of the runs.
+
+    Raises:
+        InputError: If there is none.
+    """
+    last, logger = options.checkpoint_last, _first_logger(options)
+    name = re.sub(r"\{.*?\}", "*", last.filename or "*") + ".ckpt"
+    folder = Path(options.trainer.default_root_dir)
+    if last.dirpath is not None:
+        folder = Path(last.dirpath)
+    elif isinstance(logger, Namespace):
+        arguments = logger.init_args.as_dict()
+        made = instantiate_class((), {"class_path": logger.class_path, "init_args": arguments})
+        folder = Path(made.save_dir or folder, str(made.name))
+        version = arguments.get("version")
+        version = f"version_{version}" if isinstance(version, int) else version or "*"
+        name = f"{version}/checkpoints/{name}"
+    else:
+        name = f"lightning_logs/*/checkpoints/{name}" if logger else f"checkpoints/{name}"
+    found = max(folder.glob(name), key=lambda path: path.stat().st_mtime_ns, default=None)
+    if found is None:
+        raise InputError(
+            f"--ckpt_path last: there is no {folder / name}; give the run's logger the same folder "
+            "and name as when it was trained (trainer.logger), or the path of a checkpoint"
+        )
+    return found
+
+
+def _first_logger(options: Namespace) -> Any:
+    loggers = options.trainer.logger
+    return loggers[0] if isinstance(loggers, list) else loggers
 
 
 def _plain(value: Any) -> Any:
@@ -120,6 +201,7 @@ def run(arguments: Sequence[str]) -> None:
         GlacierDataModule,
         seed_everything_default=0,
         parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
+        trainer_defaults={"callbacks": EpochSeeds()},
         save_config_callback=RunConfig,
         save_config_kwargs={"save_to_log_dir": False},
         args=list(arguments),

@@ -1,6 +1,9 @@
 """Where the files of a run go."""
 
+import csv
+import warnings
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
@@ -29,6 +32,30 @@ class RunConfig(SaveConfigCallback):
         self.parser.save(
             self.config, folder / "config.yaml", skip_none=False, overwrite=True, multifile=False
         )
+
+
+def continue_metrics(logger: CSVLogger, steps: int) -> None:
+    """Go on with the ``metrics.csv`` of a run that is resumed; Lightning starts it anew.
+
+    Args:
+        logger: The logger of the resumed run, before it logs anything.
+        steps: Steps done at the checkpoint. What was logged after them comes again.
+    """
+    path = Path(logger.log_dir, "metrics.csv")
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        # A killed run may have left half a line.
+        whole = (row for row in csv.DictReader(file) if None not in row.values())
+        rows = [row for row in whole if int(row["step"]) < steps]
+    kept = path.with_name("metrics_before_resuming.csv")
+    path.replace(kept)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        writer: Any = logger.experiment
+    writer.metrics = rows
+    writer.save()
+    kept.unlink()
 
 
 def _own_run_folder(trainer: Trainer) -> Path:

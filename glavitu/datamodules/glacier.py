@@ -1,25 +1,41 @@
-"""The LightningDataModule over glacier rasters."""
+"""The LightningDataModule over the benchmark's tiles and over rasters."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
 from torchgeo.datamodules import GeoDataModule
 
+from glavitu.datasets.benchmark import BenchmarkTiles, is_benchmark
 from glavitu.datasets.rasters import GlacierRasters
-from glavitu.datasets.samplers import GridWindows, RandomWindows, WholeTiles, patches_of
+from glavitu.datasets.samplers import (
+    GridWindows,
+    ProcessShare,
+    RandomWindows,
+    TileWindow,
+    WholeTiles,
+    patches_of,
+)
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, resolve_features
-from glavitu.transforms import augmentations
+from glavitu.transforms import Augmentation, TrainingAugmentation
+
+#: Name pattern of the labels where nothing else is said.
+OUTLINES = "outlines.*"
 
 
 class GlacierDataModule(GeoDataModule):
-    """Training windows, validation windows and whole test tiles of glacier rasters.
+    """Training windows, validation windows and whole test tiles of the benchmark or of rasters.
 
-    Either the root has the folders ``train``, ``val`` and ``test``, each with tiles as
-    :class:`~glavitu.datasets.GlacierRasters` reads them; or all three come from the root itself,
-    cut out by bounds.
+    The root has the HDF5 files of the released benchmark; or the folders ``train``, ``val`` and
+    ``test``, each with tiles as :class:`~glavitu.datasets.GlacierRasters` reads them; or all three
+    parts come from the root itself, cut out by bounds.
+
+    With several processes, each trains on windows of its own, all as many, and each window or tile
+    is validated or tested by one of them.
 
     Args:
         root: Folder of the data.
@@ -29,18 +45,21 @@ class GlacierDataModule(GeoDataModule):
             default. One string names one raster with all groups' bands in order.
         outlines: Name or glob pattern of the labels in a tile's folder.
         region: Code of the region of all tiles; by default their rasters' tag tells.
+        regions: Codes of the regions whose tiles are kept; all by default.
+        subregions: Subregions whose tiles are kept; all by default.
         location: Location vector for the model: ``region``, ``coordinates`` or none.
         train_bounds: xmin, ymin, xmax, ymax of the training part, in the rasters' CRS.
         val_bounds: The same of the validation part.
         test_bounds: The same of the test part.
         patch_size: Side of the windows in pixels, a multiple of 16.
-        batch_size: Windows in a batch. Test tiles come one by one.
-        steps_per_epoch: Batches of an epoch; by default as published, 4 x floor(patches / batch),
-            where patches counts the non-overlapping windows of all tiles.
+        batch_size: Windows in a batch of each process. Test tiles come one by one.
+        steps_per_epoch: Batches of an epoch, counted over all processes; by default as published,
+            4 x floor(patches / batch), where patches counts the non-overlapping windows of all
+            tiles.
+        balanced: Draw a region first, then a tile in it, so that all regions are trained on
+            equally. As published, all tiles are equally likely.
         num_workers: Processes that read ahead; 0 reads in the main process.
-        vertical_flip: Probability of a vertical flip in training.
-        horizontal_flip: Probability of a horizontal flip in training.
-        rotation: Probability of a rotation by 90, 180 or 270 degrees in training.
+        augmentation: Probabilities and strengths of the augmentation in training.
     """
 
     def __init__(
@@ -48,8 +67,10 @@ class GlacierDataModule(GeoDataModule):
         root: str,
         features: Sequence[str | FeatureGroup] = ("optical", "dem"),
         files: dict[str, str] | str | None = None,
-        outlines: str = "outlines.*",
+        outlines: str = OUTLINES,
         region: str | None = None,
+        regions: list[str] | None = None,
+        subregions: list[str] | None = None,
         location: str | None = None,
         train_bounds: list[float] | None = None,
         val_bounds: list[float] | None = None,
@@ -57,28 +78,34 @@ class GlacierDataModule(GeoDataModule):
         patch_size: int = 384,
         batch_size: int = 8,
         steps_per_epoch: int | None = None,
+        balanced: bool = False,
         num_workers: int = 0,
-        vertical_flip: float = 0.5,
-        horizontal_flip: float = 0.5,
-        rotation: float = 0.75,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
         self.root = Path(root)
         self.features = resolve_features(features)
         self.bounds = {"train": train_bounds, "val": val_bounds, "test": test_bounds}
         self.steps_per_epoch = steps_per_epoch
+        self.balanced = balanced
         self.size = patch_size
-        self.dataset_options: dict[str, Any] = {
+        self.tile_options: dict[str, Any] = {
             "features": self.features,
+            "regions": regions,
+            "subregions": subregions,
+            "location": location,
+        }
+        self.raster_options: dict[str, Any] = {
             "files": files,
             "outlines": outlines,
             "region": region,
-            "location": location,
         }
-        self.test_batch_size = self.predict_batch_size = 1
-        self.train_aug = augmentations(vertical_flip, horizontal_flip, rotation)
+        self.train_aug = TrainingAugmentation(augmentation, self.features, location)
         # Samples come scaled, so nothing is left to normalise.
         self.aug = nn.Identity()
+        # A process may have no tile of its own to predict.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._epoch = 0
 
     # TorchGeo's samplers yield slices of coordinates, ours windows of tiles.
     train_sampler: Any
@@ -96,30 +123,88 @@ class GlacierDataModule(GeoDataModule):
             InputError: If the data is missing or does not fit; the message says what to do.
         """
         if stage == "fit":
-            self.train_dataset = self._open("train")
-            extents = self.train_dataset.extents
-            patches = sum(patches_of(extent, self.size) for extent in extents)
-            steps = self.steps_per_epoch or 4 * max(1, patches // self.batch_size)
-            self.train_sampler = RandomWindows(extents, self.size, steps * self.batch_size)
+            dataset = self._open("train")
+            self.train_dataset = dataset
+            self.train_sampler = self._share(self._random_windows(dataset))
+            self._epoch = 0
         if stage in ("fit", "validate"):
             self.val_dataset = self._open("val")
-            self.val_sampler = GridWindows(self.val_dataset.extents, self.size)
+            self.val_sampler = self._share(
+                GridWindows(self.val_dataset.extents, self.size), fill=True
+            )
         if stage == "test":
             self.test_dataset = self._open("test")
-            self.test_sampler = WholeTiles(self.test_dataset.extents)
+            self.test_sampler = self._share(WholeTiles(self.test_dataset.extents), fill=True)
         if stage == "predict":
             # Places to predict need no labels.
             self.predict_dataset = self._open("test", outlines=None)
-            self.predict_sampler = WholeTiles(self.predict_dataset.extents)
+            self.predict_sampler = self._share(WholeTiles(self.predict_dataset.extents))
 
-    def _open(self, split: str, **changes: Any) -> GlacierRasters:
-        options = self.dataset_options | changes
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Load the training windows of the epoch that comes next."""
+        # Workers read ahead before Lightning tells the sampler the epoch.
+        self.train_sampler.set_epoch(max(self._epoch, self._processed_epochs))
+        return super().train_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the next epoch in checkpoints: loaders are made before Lightning restores it."""
+        return {"epoch": self._processed_epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the next epoch from a checkpoint."""
+        self._epoch = state_dict["epoch"]
+
+    @property
+    def _processed_epochs(self) -> int:
+        if self.trainer is None:
+            return 0
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        return int(progress.processed)
+
+    def _random_windows(self, dataset: BenchmarkTiles | GlacierRasters) -> RandomWindows:
+        extents = dataset.extents
+        patches = sum(patches_of(extent, self.size) for extent in extents)
+        steps = self.steps_per_epoch or 4 * max(1, patches // self.batch_size)
+        processes, seed = 1, torch.initial_seed()
+        if self.trainer is not None:
+            processes, seed = self.trainer.world_size, self.trainer.strategy.broadcast(seed)
+        windows = max(1, steps // processes) * processes * self.batch_size
+        regions = [tile.region for tile in dataset.tiles] if self.balanced else None
+        return RandomWindows(extents, self.size, windows, seed, regions)
+
+    def _share(
+        self, sampler: Sampler[TileWindow], fill: bool = False
+    ) -> Sampler[TileWindow] | ProcessShare:
+        trainer = self.trainer
+        if trainer is None or trainer.world_size == 1:
+            return sampler
+        return ProcessShare(sampler, trainer.global_rank, trainer.world_size, fill)
+
+    def _dataloader_factory(self, split: str) -> DataLoader[dict[str, Tensor]]:
+        # TorchGeo's refuses a sampler that is empty in this process.
+        return DataLoader(
+            getattr(self, f"{split}_dataset"),
+            batch_size=self.batch_size if split in ("train", "val") else 1,
+            sampler=getattr(self, f"{split}_sampler"),
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            drop_last=split == "train",
+            persistent_workers=self.num_workers > 0,
+            # Loaders draw a seed whenever they start: not from the training's own draws.
+            generator=torch.Generator(),
+        )
+
+    def _open(self, split: str, **changes: Any) -> BenchmarkTiles | GlacierRasters:
+        if is_benchmark(self.root):
+            self._refuse_raster_options()
+            return BenchmarkTiles(self.root, split, **self.tile_options)
+        options = self.tile_options | self.raster_options | changes
         if not any(self.bounds.values()):
             if not (self.root / split).is_dir():
                 raise InputError(
-                    f"{self.root / split}: no such folder; data.root must hold train, val and "
-                    "test, or be a scene whose parts are named by data.train_bounds, "
-                    "data.val_bounds and data.test_bounds"
+                    f"{self.root / split}: no such folder; data.root must hold the benchmark's "
+                    "HDF5 files, or the folders train, val and test, or be a scene whose parts are "
+                    "named by data.train_bounds, data.val_bounds and data.test_bounds"
                 )
             return GlacierRasters(self.root / split, **options)
         bounds = self.bounds[split]
@@ -129,3 +214,14 @@ class GlacierDataModule(GeoDataModule):
                 f"none and the folders train, val and test in {self.root}"
             )
         return GlacierRasters(self.root, bounds=bounds, **options)
+
+    def _refuse_raster_options(self) -> None:
+        named = self.raster_options | {f"{split}_bounds": b for split, b in self.bounds.items()}
+        usual = {"outlines": OUTLINES}
+        given = [f"data.{key}" for key, value in named.items() if value != usual.get(key)]
+        if given:
+            raise InputError(
+                f"{self.root} holds the benchmark's HDF5 files, but {', '.join(given)} "
+                f"{'is' if len(given) == 1 else 'are'} for rasters only; leave out what is for "
+                "rasters, or give a folder of rasters as data.root"
+            )

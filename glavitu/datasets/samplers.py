@@ -1,10 +1,12 @@
 """Samplers of windows: over tiles of many sizes and coordinate reference systems."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler, Sampler
 
 from glavitu.windows import Window, centred_padding
 
@@ -19,40 +21,70 @@ class TileWindow(NamedTuple):
     window: Window
 
 
+#: A window without pixels, for a process that has none of its own but must not stand aside.
+NO_WINDOW = TileWindow(0, Window(0, 0, 0, 0))
+
+
 class RandomWindows(Sampler[TileWindow]):
     """Draws a tile uniformly, then a window uniformly inside its padded extent.
 
     As in the published training (Maslov et al. 2025). That windows reach into the padding matters:
     scenes are padded for prediction too, and a model that never saw padding draws glaciers along
-    their borders. Draws follow torch's global random state.
+    their borders. The windows of an epoch depend on seed and epoch alone.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.
         size: Side of the windows in pixels.
         length: Number of windows of an epoch.
+        seed: Seed of the draws, 0 or more.
+        regions: Region of each tile, to draw a region uniformly first, then a tile in it. By
+            default all tiles are equally likely.
     """
 
-    def __init__(self, tiles: Sequence[Window], size: int, length: int) -> None:
+    def __init__(
+        self,
+        tiles: Sequence[Window],
+        size: int,
+        length: int,
+        seed: int = 0,
+        regions: Sequence[int] | None = None,
+    ) -> None:
         self.tiles = tiles
         self.size = size
         self.length = length
+        self.seed = seed
+        self.epoch = 0
+        places = [0] * len(tiles) if regions is None else regions
+        self._groups = [
+            [tile for tile, place in enumerate(places) if place == wanted]
+            for wanted in sorted(set(places))
+        ]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose windows are drawn next; Lightning calls this."""
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[TileWindow]:
-        """Draw the windows of an epoch."""
-        for tile in torch.randint(len(self.tiles), (self.length,)).tolist():
+        """Draw the windows of the epoch."""
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
+
+        def draw(choices: int) -> int:
+            return int(torch.randint(choices, (), generator=generator))
+
+        for _ in range(self.length):
+            group = self._groups[draw(len(self._groups))]
+            tile = group[draw(len(group))]
             extent = self.tiles[tile]
-            row = extent.row + self._start(extent.height)
-            col = extent.col + self._start(extent.width)
+            vertical = centred_padding(extent.height, self.size)
+            horizontal = centred_padding(extent.width, self.size)
+            row = extent.row - vertical.before + draw(vertical.size - self.size + 1)
+            col = extent.col - horizontal.before + draw(horizontal.size - self.size + 1)
             yield TileWindow(tile, Window(row, col, self.size, self.size))
 
     def __len__(self) -> int:
         """Return the number of windows of an epoch."""
         return self.length
-
-    def _start(self, extent: int) -> int:
-        padding = centred_padding(extent, self.size)
-        room = padding.size - self.size
-        return int(torch.randint(room + 1, ())) - padding.before
 
 
 class GridWindows(Sampler[TileWindow]):
@@ -97,6 +129,44 @@ class WholeTiles(Sampler[TileWindow]):
     def __len__(self) -> int:
         """Return the number of tiles."""
         return len(self.tiles)
+
+
+class ProcessShare(DistributedSampler[TileWindow]):
+    """The share of one process in the windows of another sampler.
+
+    Each window is in the share of exactly one process. PyTorch's sampler repeats some so that all
+    shares are equally long; Lightning leaves samplers of its type as they are.
+
+    Args:
+        sampler: Gives the same windows in all processes.
+        rank: Number of the process.
+        processes: Number of all processes.
+        fill: Give a process without any window :data:`NO_WINDOW`, so that it takes part where
+            processes wait for each other.
+    """
+
+    def __init__(
+        self, sampler: Sampler[TileWindow], rank: int, processes: int, fill: bool = False
+    ) -> None:
+        super().__init__(sampler, num_replicas=processes, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.sampler = sampler
+        self.own = len(range(rank, len(sampler), processes))  # type: ignore[arg-type]
+        self.fill = fill
+
+    def set_epoch(self, epoch: int) -> None:
+        """Hand the epoch on to the sampler that draws."""
+        if isinstance(self.sampler, RandomWindows):
+            self.sampler.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[TileWindow]:
+        """Go through the share."""
+        if self.own == 0 and self.fill:
+            return iter([NO_WINDOW])
+        return islice(iter(self.sampler), self.rank, None, self.num_replicas)
+
+    def __len__(self) -> int:
+        """Return the number of windows of the share."""
+        return self.own or int(self.fill)
 
 
 def patches_of(tile: Window, size: int) -> int:

@@ -1,13 +1,23 @@
-"""Reading checkpoints, and whether they fit."""
+"""Reading and writing checkpoints, and whether they fit."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 
 from glavitu.errors import InputError
 from glavitu.features import resolve_features
+from glavitu.files import when_complete
+
+#: Parameters that depend on the number of classes, of GlaViTU and of the baselines.
+HEADS = ("model.output.", "model.deep_supervision.", "model.segmenter.segmentation_head.")
+
+#: Parameters of the location encoding.
+LOCATION = ("model.fusion.location.",)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -38,8 +48,76 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
+class CompleteCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints that appear under their names only when they are complete.
+
+    Lightning's own are moved from the system's temporary folder: where that is another file system,
+    a run that is killed leaves a truncated file under the final name.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: What to write.
+            path: Where to, a local path or a URL.
+            storage_options: Not used.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+        else:
+            with when_complete(Path(path)) as partial:
+                torch.save(checkpoint, partial)
+
+
+def start_from(task: LightningModule, path: str | Path) -> None:
+    """Load the weights of a checkpoint into a new task, as far as they fit its purpose.
+
+    Where the number of classes or the location differs, the heads or the location encoding keep
+    their untrained weights, and a warning says so.
+
+    Args:
+        task: The task.
+        path: Checkpoint of the same model on the same features.
+
+    Raises:
+        InputError: If the file is no checkpoint, or the model or the features differ.
+    """
+    checkpoint = read_checkpoint(path)
+    stored = checkpoint["hyper_parameters"]
+    check_data(stored, task.hparams, str(path))
+    differing: tuple[str, ...] = ()
+    changes = []
+    if stored["num_classes"] != task.hparams["num_classes"]:
+        differing += HEADS
+        changes.append(
+            f"the heads start untrained, since there were {stored['num_classes']} classes and now "
+            f"are {task.hparams['num_classes']}"
+        )
+    if stored["location"] != task.hparams["location"]:
+        differing += LOCATION
+        fate = "starts untrained" if task.hparams["location"] else "is dropped"
+        changes.append(
+            f"the location encoding {fate}, since location was {stored['location']} and now is "
+            f"{task.hparams['location']}"
+        )
+    weights = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(differing)}
+    untrained = {k: v for k, v in task.state_dict().items() if k.startswith(differing)}
+    try:
+        task.load_state_dict(untrained | weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: its weights do not fit this model; give the same model and model_args that "
+            f"it was made with, {stored}: {error}"
+        ) from error
+    if changes:
+        rank_zero_warn(f"{path}: {'; '.join(changes)}; all other weights are loaded")
+
+
 def check_fit(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
-    """Check that a checkpoint was trained on data of the same kind.
+    """Check that a checkpoint can be gone on with on the data as it is.
 
     Args:
         stored: Hyperparameters of the checkpoint.
@@ -48,6 +126,21 @@ def check_fit(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str)
 
     Raises:
         InputError: If features, location or image size differ.
+    """
+    check_data(stored, wanted, source)
+    _check_equal("location", "data.location", stored, wanted, source)
+
+
+def check_data(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str) -> None:
+    """Check that a checkpoint was trained on images of the same kind.
+
+    Args:
+        stored: Hyperparameters of the checkpoint.
+        wanted: Hyperparameters of the task that is to have its weights.
+        source: What to call the checkpoint in messages.
+
+    Raises:
+        InputError: If features or image size differ.
     """
     groups, others = (resolve_features(options["features"]) for options in (stored, wanted))
     has, wants = ([group.name for group in g] for g in (groups, others))
@@ -63,9 +156,14 @@ def check_fit(stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str)
                 f"{source}: describes the feature group {ours.name!r} otherwise than the data does "
                 f"({ours} against {theirs}); use the same description for both"
             )
-    for key, option in (("location", "data.location"), ("image_size", "data.patch_size")):
-        if stored[key] != wanted[key]:
-            raise InputError(
-                f"{source}: was trained with {key} {stored[key]}, but here it is {wanted[key]}; "
-                f"set {option} to {stored[key]}, or use another checkpoint"
-            )
+    _check_equal("image_size", "data.patch_size", stored, wanted, source)
+
+
+def _check_equal(
+    key: str, option: str, stored: Mapping[str, Any], wanted: Mapping[str, Any], source: str
+) -> None:
+    if stored[key] != wanted[key]:
+        raise InputError(
+            f"{source}: was trained with {key} {stored[key]}, but here it is {wanted[key]}; set "
+            f"{option} to {stored[key]}, or use another checkpoint"
+        )

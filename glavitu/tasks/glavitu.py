@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
+from torchmetrics import MeanMetric
 from torchmetrics.segmentation import MeanIoU
 
 from glavitu._version import __version__
@@ -18,8 +19,8 @@ from glavitu.features import FeatureGroup, FeatureLike, resolve_features
 from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
 from glavitu.models import FusedSegmenter, GlaViTU
-from glavitu.regions import LOCATION_SIZES
-from glavitu.tasks.checkpoints import check_fit, read_checkpoint
+from glavitu.regions import LOCATION_SIZES, UNKNOWN, region_vector
+from glavitu.tasks.checkpoints import check_fit, read_checkpoint, start_from
 from glavitu.windows import predict_blended
 
 
@@ -48,7 +49,11 @@ class GlaViTUTask(LightningModule):
         label_smoothing: Label smoothing of the loss.
         deep_supervision: Weight of the loss of GlaViTU's deep-supervision head.
         initial_weights: Checkpoint of the same model to start from, such as one from
-            ``glavitu import-keras``.
+            ``glavitu import-keras``. Number of classes and location may differ: then the heads or
+            the location encoding start untrained, and a warning says so.
+        batch_norm_momentum: Share of a batch in the running statistics of all batch norms, above 0
+            and at most 1. By default the model's own, for GlaViTU the published 0.01. Trainings of
+            a few hundred steps want 0.1, or the statistics do not settle.
 
     Raises:
         InputError: If an argument does not fit the model, or the initial weights do not fit.
@@ -69,6 +74,7 @@ class GlaViTUTask(LightningModule):
         label_smoothing: float = 0.1,
         deep_supervision: float = 0.5,
         initial_weights: str | None = None,
+        batch_norm_momentum: float | None = None,
     ) -> None:
         super().__init__()
         if image_size < 16 or image_size % 16:
@@ -95,6 +101,7 @@ class GlaViTUTask(LightningModule):
                 "gamma": gamma,
                 "label_smoothing": label_smoothing,
                 "deep_supervision": deep_supervision,
+                "batch_norm_momentum": batch_norm_momentum,
             }
         )
         # What the encoder started from is in the checkpoint's weights already.
@@ -102,13 +109,17 @@ class GlaViTUTask(LightningModule):
         self.model = build_model(
             self.features, model, model_args or {}, num_classes, location, image_size
         )
+        if batch_norm_momentum is not None:
+            _set_momentum(self.model, batch_norm_momentum)
         self.loss = FocalLoss(gamma, label_smoothing)
+        # Not a number stays so; torchmetrics' "disable" says the same, but forgets the weights.
+        self.val_loss = MeanMetric(nan_strategy=float("nan"))
         self.val_iou = MeanIoU(
             num_classes=num_classes, include_background=False, per_class=True, input_format="index"
         )
         self.test_confusion = RegionConfusion()
         if initial_weights is not None:
-            self._start_from(initial_weights)
+            start_from(self, initial_weights)
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> "GlaViTUTask":
@@ -145,6 +156,11 @@ class GlaViTUTask(LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a batch; with GlaViTU, of both heads."""
         image, mask, location = batch["image"], batch["mask"], batch.get("location")
+        if location is not None and len(image) < 2:
+            raise InputError(
+                "data.batch_size is 1, but the location encoding normalises over the batch; give 2 "
+                "or more"
+            )
         if isinstance(self.model, GlaViTU):
             logits, deep = self.model(image, location, True)
             loss = self.loss(logits, mask)
@@ -161,22 +177,38 @@ class GlaViTUTask(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start to count anew: here, since states made in another mode cannot be updated."""
         self.val_iou.reset()
+        self.val_loss.reset()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Log loss and IoU of windows, and return the predicted classes (B, H, W)."""
-        image, mask = batch["image"], batch["mask"]
-        logits = self(image, batch.get("location"))
-        prediction = logits.argmax(1)
+        """Count loss and IoU of windows, and return the predicted classes (B, H, W).
+
+        With region encoding every window is seen twice, with its region and as unknown, as
+        published; the prediction returned is that with the region.
+        """
+        image, mask, location = batch["image"], batch["mask"], batch.get("location")
+        if not image.numel():  # a process without windows of its own
+            return torch.as_tensor(mask)
+        prediction = self._validate(image, mask, location)
+        if self.location == "region":
+            unknown = region_vector(UNKNOWN).to(image.device)
+            self._validate(image, mask, unknown.expand(len(image), -1))
+        return prediction
+
+    def _validate(self, image: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
+        logits = self(image, location)
+        prediction = torch.as_tensor(logits.argmax(1))
         self.val_iou.update(prediction, mask)
-        loss = self.loss(logits, mask)
-        self.log("val/loss", loss, batch_size=len(image), sync_dist=True)
-        return torch.as_tensor(prediction)
+        self.val_loss.update(self.loss(logits, mask), len(image))
+        return prediction
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean of the windows' glacier IoU, over windows that have a glacier."""
+        """Log the windows' mean loss, and the mean glacier IoU of those that have a glacier."""
+        # The metrics are those of all processes; Lightning wants to hear it.
+        self.log("val/loss", self.val_loss.compute(), sync_dist=True)
         iou = self.val_iou.compute().reshape(-1)[0]
         # torchmetrics says -1 where neither truth nor prediction has any glacier at all.
-        self.log("val/iou", torch.where(iou < 0, torch.nan, iou), prog_bar=True)
+        iou = torch.where(iou < 0, torch.nan, iou)
+        self.log("val/iou", iou, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """Start to count anew; the counts stay after the test for who wants them."""
@@ -184,6 +216,8 @@ class GlaViTUTask(LightningModule):
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Predict whole tiles by blended windows and count them per region."""
+        if not batch["image"].numel():  # a process without tiles of its own
+            return
         probabilities = self.predict_tiles(batch)
         prediction = probabilities.argmax(1).to(batch["mask"].device)
         self.test_confusion.update(prediction, batch["mask"], batch["region"])
@@ -193,11 +227,13 @@ class GlaViTUTask(LightningModule):
         table = self.test_confusion.table()
         total = table[["tp", "fp", "fn"]].sum()
         union = float(total.sum())
-        for region, iou in zip(table["region"], table["iou"].to_numpy(float), strict=True):
-            self.log(f"test/iou_{region}", float(iou), rank_zero_only=True)
-        self.log("test/iou_mean", float(table["iou"].mean()), rank_zero_only=True)
+        scores = dict(zip(table["region"], table["iou"].to_numpy(float), strict=True))
+        scores["mean"] = float(table["iou"].mean())
+        # They are those of all processes already; Lightning wants to hear it.
+        for name, iou in scores.items():
+            self.log(f"test/iou_{name}", float(iou), sync_dist=True)
         pooled = float(total["tp"]) / union if union else float("nan")
-        self.log("test/iou", pooled, rank_zero_only=True)
+        self.log("test/iou", pooled, sync_dist=True)
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Return the class probabilities (B, classes, H, W) of whole tiles."""
@@ -246,17 +282,6 @@ class GlaViTUTask(LightningModule):
         """Refuse a checkpoint of other data before its weights fail to fit."""
         check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
 
-    def _start_from(self, path: str) -> None:
-        checkpoint = read_checkpoint(path)
-        check_fit(checkpoint["hyper_parameters"], self.hparams, path)
-        try:
-            self.load_state_dict(checkpoint["state_dict"])
-        except RuntimeError as error:
-            raise InputError(
-                f"{path}: its weights do not fit this model; give the same model and model_args "
-                f"that it was made with, {checkpoint['hyper_parameters']}: {error}"
-            ) from error
-
 
 def build_model(
     features: Sequence[FeatureLike],
@@ -292,3 +317,13 @@ def build_model(
             f"{', '.join(sorted(known))}"
         )
     return chosen(features, num_classes, location_size, **fixed, **model_args)
+
+
+def _set_momentum(model: nn.Module, momentum: float) -> None:
+    if not 0 < momentum <= 1:
+        raise InputError(
+            f"batch_norm_momentum is {momentum}; give a number above 0 and at most 1, such as 0.1"
+        )
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = momentum

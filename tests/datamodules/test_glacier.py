@@ -1,18 +1,25 @@
+import dataclasses
+import shutil
+
 import geopandas
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch import LightningModule, Trainer
 from shapely.geometry import box
 
+from glavitu.cli import main
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
+from glavitu.transforms import Augmentation
 from glavitu.windows import Window
 
 from ..rasters import write_raster
 
 GREY = FeatureGroup("grey", ("grey",), (0,), (1,))
+UNCHANGED = Augmentation(0, 0, 0, crop=0, contrast=0, occlusion=0, shift=0, noise=0)
 
 
 @pytest.fixture
@@ -46,6 +53,102 @@ def test_steps_per_epoch_are_the_published_ones_or_set(world):
     data = GlacierDataModule(str(world), patch_size=32, batch_size=6, steps_per_epoch=3)
     data.setup("fit")
     assert len(data.train_dataloader()) == 3
+
+
+def test_the_benchmarks_files_and_rasters_give_the_same_batches(world, benchmark):
+    parts = []
+    for root in (world, benchmark):
+        data = GlacierDataModule(str(root), patch_size=32, batch_size=6, location="region")
+        torch.manual_seed(0)
+        for stage in ("fit", "test", "predict"):
+            data.setup(stage)
+        loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
+        parts.append(
+            [batch for loader in (*loaders, data.predict_dataloader()) for batch in loader]
+        )
+    for ours, theirs in zip(*parts, strict=True):
+        for key in ("image", "mask", "region", "location", "tile"):
+            assert (key in ours) <= (key in theirs)
+            if key in ours:
+                assert torch.equal(ours[key], theirs[key])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"files": {"optical": "o.tif"}},
+        {"outlines": "*.gpkg"},
+        {"region": "HMA"},
+        {"val_bounds": [0, 0, 1, 1]},
+    ],
+)
+def test_what_is_for_rasters_is_refused_for_the_benchmarks_files(benchmark, options):
+    (name,) = options
+    with pytest.raises(InputError, match=rf"HDF5 files, but data\.{name} is for rasters only"):
+        GlacierDataModule(str(benchmark), **options).setup("fit")
+
+
+@pytest.mark.parametrize("form", ["world", "benchmark"])
+def test_regions_choose_the_tiles(form, request):
+    root = str(request.getfixturevalue(form))
+    data = GlacierDataModule(root, patch_size=32, regions=["HMA"])
+    for stage in ("fit", "test", "predict"):
+        data.setup(stage)
+    for name in ("train", "val", "test", "predict"):
+        assert {tile.region for tile in getattr(data, f"{name}_dataset").tiles} == {5}
+    with pytest.raises(InputError, match=r"data\.subregions"):
+        GlacierDataModule(root, subregions=["SC9"]).setup("fit")
+
+
+def test_balanced_training_sees_all_regions_equally(world, tmp_path):
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "train" / "HMA_train_001")
+    shares = {}
+    for balanced in (False, True):
+        options = {"patch_size": 16, "batch_size": 8, "steps_per_epoch": 250}
+        data = GlacierDataModule(str(tmp_path), balanced=balanced, **options)
+        data.setup("fit")
+        tiles = torch.tensor([window.tile for window in data.train_sampler])
+        regions = torch.tensor([tile.region for tile in data.train_dataset.tiles])
+        shares[balanced] = float((regions[tiles] == 5).float().mean())
+    # Four standard deviations of 2000 draws.
+    assert shares[False] == pytest.approx(1 / 3, abs=0.043)
+    assert shares[True] == pytest.approx(1 / 2, abs=0.045)
+
+
+def test_training_windows_do_not_depend_on_workers_nor_draw_from_the_training(world):
+    batches = []
+    for workers in (0, 2):
+        torch.manual_seed(4)
+        options = {"patch_size": 32, "batch_size": 2, "steps_per_epoch": 3}
+        data = GlacierDataModule(str(world), num_workers=workers, **options)
+        data.setup("fit")
+        before = torch.get_rng_state()
+        batches.append([batch["image"] for batch in data.train_dataloader()])
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(*pair) for pair in zip(*batches, strict=True))
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(None, 8), (5, 2), (1, 1)])
+def test_steps_are_counted_over_all_processes(world, steps, expected):
+    options = {"patch_size": 32, "batch_size": 8, "steps_per_epoch": steps}
+    data = GlacierDataModule(str(world), **options)
+    # Not launched: this process is the first of two.
+    data.trainer = Trainer(accelerator="cpu", strategy="ddp", devices=2, logger=False)
+    data.setup("fit")
+    assert len(data.train_dataloader()) == expected
+
+
+def test_augmentations_are_set_one_by_one(world, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("data: {augmentation: {noise: 0, crop_scale: 0.9}}")
+    arguments = ["fit", "--data.root", str(world), "--config", "a.yaml"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--data.augmentation.shift", "0.25", "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)["data"]["augmentation"]
+    expected = Augmentation(noise=0, crop_scale=0.9, shift=0.25)
+    assert printed == dataclasses.asdict(expected)
+    assert main([*arguments, "--data.augmentation.shift", "2"]) == 1
+    assert "data.augmentation.shift is 2.0" in capsys.readouterr().err
 
 
 def test_bounds_split_one_scene_without_leaks(scene):
@@ -113,7 +216,10 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def test_training_windows_are_augmented_and_validation_windows_are_not(scene):
+@pytest.mark.parametrize("augmentation", [Augmentation(occlusion=0), UNCHANGED])
+def test_training_windows_are_augmented_as_asked_and_validation_windows_are_not(
+    scene, augmentation
+):
     data = GlacierDataModule(
         str(scene),
         [GREY],
@@ -123,6 +229,7 @@ def test_training_windows_are_augmented_and_validation_windows_are_not(scene):
         patch_size=16,
         batch_size=8,
         steps_per_epoch=6,
+        augmentation=augmentation,
     )
     module = Recorder()
     trainer = Trainer(
@@ -142,4 +249,4 @@ def test_training_windows_are_augmented_and_validation_windows_are_not(scene):
         return float((inside[:, 8, -1] > inside[:, 8, 0] + 0.1).float().mean())
 
     assert eastward(module.val_images) == 1
-    assert eastward(module.train_images) < 1
+    assert (eastward(module.train_images) == 1) == (augmentation == UNCHANGED)

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, Trainer
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.models import FusedSegmenter
+from glavitu.regions import UNKNOWN, region_vector
 from glavitu.tasks import GlaViTUTask
 
 TINY = {"width": 8, "depth": 1, "heads": 2}
@@ -116,6 +117,68 @@ def test_validation_iou_is_the_mean_over_windows_with_glacier():
     assert logged["val/iou"].item() == pytest.approx(torch.stack(ious).mean().item())
 
 
+def validated(module, world, **options) -> dict[str, float]:
+    trainer = quiet()
+    (metrics,) = trainer.validate(module, data(world, **options), verbose=False)
+    return metrics
+
+
+def test_validation_does_not_depend_on_the_batches(world):
+    # 18 windows: the last batch of 4 is half as large.
+    expected = validated(task(), world, batch_size=1)
+    for batch_size in (4, 18):
+        assert validated(task(), world, batch_size=batch_size) == pytest.approx(expected, rel=1e-6)
+
+
+def test_validation_with_regions_sees_every_window_with_its_region_and_as_unknown(world):
+    module = task(location="region")
+    module.model.fusion.location[3].weight.data *= 1000  # so that the region matters
+    metrics = validated(module, world, location="region", batch_size=4)
+    datamodule = data(world, location="region", batch_size=1)
+    datamodule.setup("validate")
+    losses: dict[bool, list] = {True: [], False: []}
+    ious = []
+    with torch.no_grad():
+        for window in datamodule.val_dataloader():
+            for known in (True, False):
+                location = window["location"] if known else region_vector(UNKNOWN)[None]
+                logits = module.eval()(window["image"], location)
+                losses[known].append(module.loss(logits, window["mask"]))
+                predicted, true = logits.argmax(1) == 1, window["mask"] == 1
+                if (predicted | true).any():
+                    ious.append((predicted & true).sum() / (predicted | true).sum())
+    means = [torch.stack(losses[known]).mean().item() for known in (True, False)]
+    assert abs(means[0] - means[1]) > 1e-3
+    assert metrics["val/loss"] == pytest.approx(sum(means) / 2, rel=1e-5)
+    assert metrics["val/iou"] == pytest.approx(torch.stack(ious).mean().item(), rel=1e-5)
+
+
+def test_the_prediction_of_a_validation_step_is_that_with_the_region():
+    module = task(location="region").eval()
+    module.model.fusion.location[3].weight.data *= 1000
+    location = region_vector(5).expand(2, -1)
+    sample = batch() | {"location": location}
+    with torch.no_grad():
+        known = module(sample["image"], location).argmax(1)
+        unknown = module(sample["image"], region_vector(UNKNOWN).expand(2, -1)).argmax(1)
+        assert torch.equal(module.validation_step(sample, 0), known)
+    assert not torch.equal(known, unknown)
+
+
+def test_a_process_without_windows_or_tiles_counts_none():
+    module = task().eval()
+    empty = {"image": torch.zeros(1, 8, 0, 0), "mask": torch.zeros(1, 0, 0, dtype=torch.long)}
+    empty["region"] = torch.zeros(1, dtype=torch.long)
+    module.validation_step(batch(), 0)
+    loss, iou = module.val_loss.compute(), module.val_iou.compute()
+    module.validation_step(empty, 1)
+    module.test_step(empty, 0)
+    module.val_loss._computed = module.val_iou._computed = None
+    assert module.val_loss.compute() == loss
+    assert torch.equal(module.val_iou.compute(), iou)
+    assert module.test_confusion.table().empty
+
+
 @pytest.mark.parametrize("location", [None, "region", "coordinates"])
 def test_a_checkpoint_alone_rebuilds_the_task(world, tmp_path, location):
     module = task(location=location)
@@ -182,6 +245,100 @@ def test_finetuning_starts_from_a_checkpoints_weights(tmp_path):
         task(model_args=TINY | {"width": 16}, initial_weights=str(tmp_path / "a.ckpt"))
 
 
+UNET = {"model": "unet", "model_args": {"encoder": "resnet18", "width": 8}}
+
+
+def stored(folder, **options) -> tuple[str, GlaViTUTask]:
+    """A task as a checkpoint, all its weights different from those of a new one."""
+    source = task(**options)
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter += 0.125
+    trainer = quiet()
+    trainer.strategy.connect(source)
+    trainer.save_checkpoint(folder / "a.ckpt", weights_only=True)
+    return str(folder / "a.ckpt"), source
+
+
+@pytest.mark.parametrize("model", [{}, UNET])
+@pytest.mark.parametrize(
+    ("before", "after", "untrained", "message"),
+    [
+        ({}, {"num_classes": 3}, ("heads",), "heads start untrained.* 2 classes and now are 3"),
+        ({}, {"location": "region"}, ("location",), "location encoding starts untrained"),
+        ({"location": "region"}, {}, (), "location encoding is dropped.* was region and now is"),
+        (
+            {"location": "region"},
+            {"location": "coordinates", "num_classes": 4},
+            ("heads", "location"),
+            "heads start untrained.*; the location encoding starts untrained",
+        ),
+    ],
+)
+def test_finetuning_for_other_classes_or_places_keeps_all_other_weights(
+    tmp_path, model, before, after, untrained, message
+):
+    path, source = stored(tmp_path, **model, **before)
+    with pytest.warns(UserWarning, match=message):
+        started = task(initial_weights=path, **model, **after)
+    fresh = task(**model, **after).state_dict()
+    parts = {
+        "heads": ("model.output", "model.deep_supervision", "model.segmenter.segmentation_head"),
+        "location": ("model.fusion.location",),
+    }
+    prefixes = tuple(prefix for part in untrained for prefix in parts[part])
+    seen = set()
+    for key, value in started.state_dict().items():
+        is_untrained = key.startswith(prefixes)
+        expected = fresh if is_untrained else source.state_dict()
+        assert torch.equal(value, expected[key]), key
+        seen.add(is_untrained)
+    assert seen == ({True, False} if untrained else {False})
+    batch_of_two = torch.rand(2, 8, 32, 32)
+    size = started.model.location_size
+    location = None if size is None else torch.rand(2, size)
+    assert started(batch_of_two, location).shape == (2, started.num_classes, 32, 32)
+
+
+def test_finetuning_for_the_same_purpose_says_nothing_and_is_strict(tmp_path, recwarn):
+    path, _ = stored(tmp_path, location="region")
+    task(initial_weights=path, location="region")
+    assert not [w for w in recwarn if "a.ckpt" in str(w.message)]
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["state_dict"]["model.output.bias"]
+    torch.save(checkpoint, path)
+    message = r"(?s)a\.ckpt: its weights do not fit.*model\.output\.bias"
+    with pytest.raises(InputError, match=message):
+        task(initial_weights=path, location="region")
+    with pytest.raises(InputError, match=r"a\.ckpt: its weights do not fit"):
+        task(initial_weights=path, num_classes=3, model_args=TINY | {"width": 16})
+
+
+def norms(module) -> list:
+    return [
+        m for m in module.modules() if isinstance(m, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)
+    ]
+
+
+@pytest.mark.parametrize("model", [{}, UNET])
+def test_the_momentum_of_all_batch_norms_can_be_set(tmp_path, model):
+    assert {norm.momentum for norm in norms(task())} == {0.01}  # as published
+    path, source = stored(tmp_path, location="region", batch_norm_momentum=0.3, **model)
+    assert {norm.momentum for norm in norms(source)} == {0.3}
+    again = GlaViTUTask.from_checkpoint(path)
+    assert {norm.momentum for norm in norms(again)} == {0.3}
+    for wrong in (0.0, 1.5):
+        with pytest.raises(InputError, match="batch_norm_momentum"):
+            task(batch_norm_momentum=wrong)
+
+
+def test_one_window_cannot_be_normalised_with_a_location(world):
+    with pytest.raises(InputError, match=r"data\.batch_size is 1"):
+        quiet(max_epochs=1).fit(
+            task(location="region"), data(world, batch_size=1, location="region")
+        )
+
+
 def test_a_checkpoint_of_other_features_is_refused(world, tmp_path):
     trainer = quiet()
     trainer.strategy.connect(task())
@@ -193,19 +350,14 @@ def test_a_checkpoint_of_other_features_is_refused(world, tmp_path):
         )
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("location", "region", r"set data\.location to None"),
-        ("image_size", 64, r"set data\.patch_size to 32"),
-    ],
-)
-def test_a_checkpoint_of_another_location_or_size_is_refused(tmp_path, option, value, message):
-    trainer = quiet()
-    trainer.strategy.connect(task())
-    trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=True)
-    with pytest.raises(InputError, match=message):
-        task(**{option: value}, initial_weights=str(tmp_path / "a.ckpt"))
+def test_a_checkpoint_of_another_location_or_size_is_refused(world, tmp_path):
+    path, _ = stored(tmp_path)
+    with pytest.raises(InputError, match=r"set data\.location to None"):
+        quiet().test(task(location="region"), data(world, location="region"), ckpt_path=path)
+    with pytest.raises(InputError, match=r"set data\.patch_size to 32"):
+        quiet().test(task(image_size=64), data(world, patch_size=64), ckpt_path=path)
+    with pytest.raises(InputError, match=r"set data\.patch_size to 32"):
+        task(image_size=64, initial_weights=path)
 
 
 def test_a_checkpoint_of_another_version_is_refused_with_both_versions(tmp_path):
