@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ os.environ["WANDB_MODE"] = "offline"
 def own_folder(tmp_path, monkeypatch):
     """Run each test in a folder of its own, so that nothing is left in the checkout."""
     monkeypatch.chdir(tmp_path)
+    yield
+    if "wandb" in sys.modules:  # The next run must not go on with this one.
+        sys.modules["wandb"].finish()
 
 
 @pytest.fixture(scope="session")
