@@ -17,6 +17,8 @@ LIGHTNING = {
     "predict": "write probability and confidence of each test tile as GeoTIFF",
 }
 
+CALIBRATE = "fit a curve that makes the confidence of a checkpoint its expected accuracy"
+
 #: Options of `map` and the feature groups whose rasters they take.
 RASTERS = {
     "optical": ("optical", "top-of-atmosphere reflectance: blue, green, red, nir, swir1, swir2"),
@@ -44,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from glavitu.lightning_cli import run
 
             run(arguments)
+        elif arguments and arguments[0] == "calibrate":
+            from glavitu import calibrate_cli
+
+            calibrate_cli.run(arguments[1:])
         else:
             options = _parser().parse_args(arguments or ["--help"])
             status: int | None = options.run(options)
@@ -78,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     for name, text in LIGHTNING.items():
         commands.add_parser(name, help=text, add_help=False)
+    commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
     _add_map(commands)
+    _add_compare(commands)
+    _add_report(commands)
     _add_info(commands)
     _add_convert(commands)
     _add_import_keras(commands)
@@ -117,8 +126,8 @@ def _add_map(commands: Commands) -> None:
         help=text,
         description="Map the glaciers of a scene. Give a raster for each feature group that the "
         "checkpoint was trained on; all on one grid. Writes outlines.tif (1 = glacier, 255 = no "
-        "data), confidence.tif (0 to 1), outlines.gpkg (polygons with area and confidence) and "
-        "preview.png.",
+        "data), confidence.tif (0 to 1, calibrated where the checkpoint is), outlines.gpkg "
+        "(polygons with area and confidence) and preview.png.",
     )
     parser.add_argument(
         "--checkpoint",
@@ -140,10 +149,21 @@ def _add_map(commands: Commands) -> None:
     parser.add_argument(
         "--region",
         metavar="CODE",
-        help="region of the scene, such as HMA, for models with region encoding",
+        help="region of the scene, such as HMA, for models with region encoding and those "
+        "calibrated per region",
     )
     parser.add_argument(
         "--batch-size", type=int, default=4, help="windows predicted at once (%(default)s)"
+    )
+    parser.add_argument(
+        "--inference",
+        nargs="+",
+        default=[],
+        metavar="HOW",
+        help="map the mean of several predictions: 'tta' sees each window in the 8 symmetries of "
+        "the square (8 times the time); 'mc-dropout:N' predicts N times with dropout on (N times; "
+        "10 where :N is left out); further checkpoints make an ensemble with the first (as many "
+        "times as there are checkpoints). Several of these multiply",
     )
     parser.set_defaults(run=_map)
 
@@ -166,7 +186,7 @@ def _map(options: argparse.Namespace) -> None:
         if name in files:
             raise InputError(f"--feature {feature!r}: {name!r} is given twice; give it once")
         files[name] = path
-    task = GlaViTUTask.from_checkpoint(options.checkpoint)
+    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference)
     task = task.to("cuda" if torch.cuda.is_available() else "cpu")
     result = map_scene(
         task, files, options.output, region=options.region, batch_size=options.batch_size
@@ -175,6 +195,87 @@ def _map(options: argparse.Namespace) -> None:
     print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2")
     for path in (result.outlines, result.classes, result.confidence, result.preview):
         print(f"  {path}")
+
+
+def _add_compare(commands: Commands) -> None:
+    text = "compare outlines with an inventory or with experts: areas and distances"
+    parser = commands.add_parser(
+        "compare",
+        help=text,
+        description="Compare predicted glacier outlines with reference outlines, glacier by "
+        "glacier: how far the areas deviate, in percent, and how far the outlines lie apart, in "
+        "metres. All files hold polygons and may have any CRS. Writes comparison.csv (a row per "
+        "glacier), comparison.json (totals and settings) and comparison.png.",
+        epilog="A glacier of REFERENCE that lies outside the mapped scene counts as missed, and "
+        "one that the scene's edge cuts deviates: clip REFERENCE to the scene first.",
+    )
+    parser.add_argument(
+        "predicted", metavar="PREDICTED", help="outlines to judge, such as outlines.gpkg of a map"
+    )
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help="outlines to judge by, such as those of an inventory"
+    )
+    parser.add_argument(
+        "--experts",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="the same glaciers as drawn by further experts; tells how far experts differ among "
+        "themselves, and whether the prediction lies within. REFERENCE counts as one expert too",
+    )
+    parser.add_argument(
+        "--id",
+        metavar="COLUMN",
+        help="column that names the glacier in all files; otherwise outlines are matched by the "
+        "area that they share",
+    )
+    parser.add_argument(
+        "--output", default="comparison", metavar="DIR", help="folder for the files (%(default)s)"
+    )
+    parser.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from glavitu.compare import compare, print_summary
+
+    result = compare(
+        options.predicted,
+        options.reference,
+        options.output,
+        experts=options.experts,
+        id_column=options.id,
+    )
+    print_summary(result.summary)
+    for path in (result.csv, result.json, result.figure):
+        print(f"  {path}")
+
+
+def _add_report(commands: Commands) -> None:
+    text = "put the scores of tests side by side, as a page for the browser"
+    parser = commands.add_parser(
+        "report",
+        help=text,
+        description="Write one HTML page about tests: scores of each region, subregion and tile in "
+        "tables that sort, plots, the configurations, and sample predictions, the worst tiles "
+        "first. The page holds all that it shows and opens without a network.",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of a test, such as runs/glavitu/version_1: `glavitu test` writes report.json "
+        "into it",
+    )
+    parser.add_argument(
+        "--output", default="report.html", metavar="FILE", help="page to write (%(default)s)"
+    )
+    parser.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from glavitu.report import write_report
+
+    print(write_report(options.runs, options.output))
 
 
 def _add_info(commands: Commands) -> None:

@@ -14,7 +14,16 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instant
 from lightning.pytorch.loggers import CSVLogger
 
 from glavitu._version import __version__
-from glavitu.callbacks import EpochSeeds, PredictionFigures, PredictionWriter, RegionReport
+from glavitu.callbacks import (
+    CalibrationReport,
+    ConfidenceCalibration,
+    EpochSeeds,
+    PredictionFigures,
+    PredictionWriter,
+    RegionReport,
+    WorstTiles,
+)
+from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
@@ -46,7 +55,13 @@ class GlaViTUCLI(LightningCLI):
         # After the others, since it keeps what they found best.
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
+        parser.add_lightning_class_args(ConfidenceCalibration, "confidence_calibration")
+        # Before the report of regions, which tells what it found.
+        parser.add_lightning_class_args(CalibrationReport, "calibration_report")
         parser.add_lightning_class_args(RegionReport, "region_report")
+        parser.link_arguments("region_report.output", "calibration_report.output")
+        parser.add_lightning_class_args(WorstTiles, "worst_tiles")
+        parser.link_arguments("region_report.output", "worst_tiles.output")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
         parser.set_defaults(
             {
@@ -105,13 +120,8 @@ class GlaViTUCLI(LightningCLI):
     def after_fit(self) -> None:
         """Say where the run is, and what to do next."""
         folder = run_folder(self.trainer)
-        found = [
-            callback.best_model_path
-            for callback in self.trainer.checkpoint_callbacks
-            if isinstance(callback, ModelCheckpoint) and callback.monitor == "val/iou"
-        ]
-        best = found[0] if found else ""
-        if best and self.trainer.is_global_zero:
+        best = best_checkpoint(self.trainer)
+        if best is not None and self.trainer.is_global_zero:
             print(f"The run is in {folder}\nNext: glavitu test --ckpt_path {best} --data.root ...")
 
     def _parse_ckpt_path(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,23 @@ def test_testing_says_what_one_process_says(three, run, tmp_path):
         == [64 * 64] * 3
     )
     assert output.count("Glacier class, pixels pooled per region") == 1
+    one, two = (
+        json.loads((tmp_path / name / "glavitu/version_0/report.json").read_text())["calibration"]
+        for name in ("one", "runs")
+    )
+    assert two == one
+
+
+def test_calibration_says_what_one_process_says(run, tmp_path):
+    fitted = run / "runs/glavitu/version_0"
+    shutil.copy(fitted / "checkpoints/best_iou.ckpt", tmp_path / "copy.ckpt")
+    command = ["calibrate", "--checkpoint", "copy.ckpt", "--output", str(tmp_path)]
+    assert main([*command, "--config", str(fitted / "config.yaml")]) == 0
+    one, two = (
+        json.loads((folder / "calibration.json").read_text()) for folder in (tmp_path, fitted)
+    )
+    assert sum(one["bins"]["pixels"]) == 3 * 64 * 64
+    assert one | {"checkpoint": two["checkpoint"]} == two
 
 
 SCRIPT = f"""

@@ -1,5 +1,6 @@
 """What a model predicts, as figures while it trains and as rasters when it is asked to predict."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from glavitu.calibration import RAW_NOTICE, confidence_tag
 from glavitu.callbacks.run_folder import run_folder
 from glavitu.confidence import confidence
 from glavitu.files import when_complete
+
+logger = logging.getLogger(__name__)
 
 
 class PredictionFigures(Callback):
@@ -76,7 +80,8 @@ class PredictionWriter(BasePredictionWriter):
     """Writes what ``predict`` says of each tile as a GeoTIFF on the tile's grid.
 
     Band 1 is the glacier probability, band 2 the confidence, both in [0, 1]; NaN where a feature
-    group has no data.
+    group has no data. The confidence is calibrated where the checkpoint is, with the curve of the
+    tile's region where it has its own; the tag ``confidence`` tells.
 
     Args:
         output: Folder for the files; by default ``predictions`` in the run's folder.
@@ -90,6 +95,11 @@ class PredictionWriter(BasePredictionWriter):
         """Find the folder, in all processes."""
         self._folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
 
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where the confidence is raw."""
+        if trainer.is_global_zero and getattr(pl_module, "calibration", None) is None:
+            logger.warning(RAW_NOTICE)
+
     def write_on_batch_end(
         self,
         trainer: Trainer,
@@ -102,9 +112,13 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         """Write the tiles of a batch."""
         dataset = trainer.datamodule.predict_dataset  # type: ignore[attr-defined]
+        calibration = getattr(pl_module, "calibration", None)
         for number, probabilities in zip(batch["tile"].tolist(), prediction, strict=True):
             tile = dataset.tiles[number]
-            bands = np.stack([probabilities[1].numpy(), confidence(probabilities, 0).numpy()])
+            sure = confidence(probabilities, 0)
+            if calibration is not None:
+                sure = calibration(sure, tile.region)
+            bands = np.stack([probabilities[1].numpy(), sure.numpy()])
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             with (
@@ -126,3 +140,4 @@ class PredictionWriter(BasePredictionWriter):
             ):
                 file.write(bands)
                 file.descriptions = ("probability", "confidence")
+                file.update_tags(confidence=confidence_tag(calibration))

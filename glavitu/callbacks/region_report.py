@@ -1,45 +1,140 @@
-"""The report of a test: scores of each region, as a table and a file."""
+"""The report of a test: scores of each region, subregion and tile, as tables and a figure."""
 
+import json
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
+from glavitu._version import __version__
+from glavitu.calibration import Calibration, describe_inference
+from glavitu.callbacks.predictions import log_figure
+from glavitu.callbacks.region_figure import draw_regions
 from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
-from glavitu.metrics import RegionConfusion
+from glavitu.inference import Inference
+from glavitu.metrics import RegionConfusion, TileConfusion
+from glavitu.metrics.tile_confusion import pool_subregions
 
 SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 
 
 class RegionReport(Callback):
-    """Prints the scores of each region after a test, and writes them to ``report.csv``.
+    """Prints the scores of each region after a test, and writes the report of the test.
 
-    Only confusion counts are kept, never predictions.
+    ``report.csv`` has the regions; ``report.json`` has the regions, subregions and tiles, the mean
+    and the standard deviation over regions, the checkpoint and its options, and what
+    :class:`~glavitu.callbacks.CalibrationReport` found where it comes before; ``report.png`` shows
+    the IoU of regions and tiles. The figure goes to the loggers too, and the regions as a table to
+    W&B. Only confusion counts are kept, never predictions.
+
+    The regions are those of the task's ``test_confusion``. Tiles are counted where the test dataset
+    has ``tiles``, each batch has ``tile``, which of them it is, and the task's ``test_step``
+    returns class probabilities (B, classes, H, W), as :class:`~glavitu.datasets.BenchmarkTiles`,
+    :class:`~glavitu.datasets.GlacierRasters` and :class:`~glavitu.tasks.GlaViTUTask` do. Otherwise
+    the report has regions alone.
 
     Args:
-        output: Folder for the file; by default the run's folder.
+        output: Folder for the files; by default the run's folder.
     """
 
     def __init__(self, output: str | None = None) -> None:
         self.output = output
+        self._tiles: TileConfusion | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, in all processes."""
         self._folder = Path(self.output) if self.output else run_folder(trainer)
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start to count tiles, in all processes alike, whether they have tiles or not."""
+        tiles = tested_tiles(trainer)
+        self._tiles = None if tiles is None else TileConfusion(tiles).to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the tiles of a batch."""
+        if self._tiles is not None and isinstance(outputs, Tensor) and "tile" in batch:
+            mask = batch["mask"]
+            self._tiles.update(outputs.argmax(1).to(mask.device), mask, batch["tile"])
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, once for all processes."""
         metric = pl_module.test_confusion
         assert isinstance(metric, RegionConfusion)
-        table = metric.table()  # sums over processes, so each one has to call it
+        # Both sum over processes, so each one has to call them.
+        regions = metric.table()
+        tiles = None if self._tiles is None else self._tiles.table()
+        if tiles is not None and tiles.empty:  # batches did not tell their tiles
+            tiles = None
         if not trainer.is_global_zero:
             return
         with when_complete(self._folder / "report.csv") as partial:
-            table.to_csv(partial, index=False)
-        print_table(table)
+            regions.to_csv(partial, index=False)
+        report = _origin(trainer, pl_module) | tables(regions, tiles)
+        # What a CalibrationReport before this callback found.
+        if (calibration := getattr(pl_module, "test_calibration", None)) is not None:
+            report["calibration"] = calibration
+        with when_complete(self._folder / "report.json") as partial:
+            partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
+        figure = draw_regions(regions, tiles)
+        with when_complete(self._folder / "report.png") as partial:
+            figure.savefig(partial)
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # beside whose log it lies already
+                log_figure(logger, "test_regions", figure, trainer.global_step)
+            if isinstance(logger, WandbLogger):
+                logger.log_table("test/regions", dataframe=regions)
+        print_table(regions)
+
+
+def tested_tiles(trainer: Trainer) -> Any:
+    """Return the tiles of the test dataset, None where it does not tell them.
+
+    Args:
+        trainer: A trainer that tests.
+    """
+    return getattr(getattr(trainer.test_dataloaders, "dataset", None), "tiles", None)
+
+
+def tables(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Make the tables of ``report.json``.
+
+    Args:
+        regions: What :meth:`glavitu.metrics.RegionConfusion.table` gives.
+        tiles: What :meth:`glavitu.metrics.TileConfusion.table` gives, where tiles are known.
+
+    Returns:
+        ``mean`` and ``std`` of each score over the regions where it is defined, the latter the
+        sample standard deviation (divisor n - 1); ``regions``, ``subregions`` and ``tiles``, a
+        mapping for each row. What is undefined is None.
+    """
+    scores = regions[list(SCORES)]
+    if tiles is None:
+        subregions = tiles = pd.DataFrame()
+    else:
+        subregions = pool_subregions(tiles)
+    return {
+        "mean": _plain(scores.mean().to_frame().T)[0],
+        "std": _plain(scores.std(ddof=1).to_frame().T)[0],
+        "regions": _plain(regions),
+        "subregions": _plain(subregions),
+        "tiles": _plain(tiles),
+    }
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -60,6 +155,33 @@ def print_table(table: pd.DataFrame) -> None:
             summary = getattr(table[list(SCORES)], name)()
             shown.add_row(name, *(_number(float(summary[score])) for score in SCORES))
     Console().print(shown)
+
+
+def _origin(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    """Tell what was tested, on what and when."""
+    hparams: Mapping[str, Any] = module.hparams
+    inference: Inference | None = getattr(module, "inference", None)
+    calibration: Calibration | None = getattr(module, "calibration", None)
+    options = {
+        "data": getattr(getattr(trainer, "datamodule", None), "root", None),
+        "inference": "" if inference is None else describe_inference(inference),
+        "calibration": None if calibration is None else calibration.method,
+        "precision": trainer.precision,
+        **hparams,
+        "features": [group["name"] for group in hparams.get("features", [])],
+    }
+    return {
+        "glavitu": __version__,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "checkpoint": None if trainer.ckpt_path is None else str(trainer.ckpt_path),
+        "options": options,
+    }
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Turn a table into mappings that JSON knows, None where a value is undefined."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return rows
 
 
 def _number(value: float) -> str:

@@ -146,6 +146,26 @@ class GlacierDataModule(GeoDataModule):
         self.train_sampler.set_epoch(max(self._epoch, self._processed_epochs))
         return super().train_dataloader()
 
+    def whole_tiles(self, split: str) -> DataLoader[dict[str, Tensor]]:
+        """Load the labelled tiles of a part whole, one by one; each in one process.
+
+        It needs no :meth:`setup`.
+
+        Args:
+            split: ``'train'``, ``'val'`` or ``'test'``.
+
+        Raises:
+            InputError: If the data is missing or does not fit; the message says what to do.
+        """
+        dataset = self._open(split)
+        return DataLoader(
+            dataset,
+            sampler=self._share(WholeTiles(dataset.extents)),
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            generator=torch.Generator(),
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Keep the next epoch in checkpoints: loaders are made before Lightning restores it."""
         return {"epoch": self._processed_epochs}

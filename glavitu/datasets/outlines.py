@@ -41,7 +41,7 @@ class VectorOutlines:
 
     def __init__(self, path: Path, crs: Any, transform: Any, height: int, width: int) -> None:
         self.transform = transform
-        outlines = _read_polygons(path)
+        outlines = read_polygons(path)
         outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
         self.geometries = np.asarray(outlines.geometry.make_valid())
         self.tree = shapely.STRtree(self.geometries)
@@ -162,7 +162,16 @@ def _open_raster(path: Path) -> Any:
         ) from error
 
 
-def _read_polygons(path: Path) -> gpd.GeoDataFrame:
+def read_polygons(path: Path) -> gpd.GeoDataFrame:
+    """Read glacier outlines as they are, in the file's CRS; missing geometries are left out.
+
+    Args:
+        path: GeoPackage, Shapefile, GeoJSON or what else GDAL reads as vectors.
+
+    Raises:
+        InputError: If the file is missing or unreadable, has no CRS, or holds something else than
+            polygons.
+    """
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
     try:

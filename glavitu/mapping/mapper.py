@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from glavitu.calibration import RAW_NOTICE, Calibration, confidence_tag
 from glavitu.confidence import confidence
 from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
@@ -48,6 +49,10 @@ class SceneModel(Protocol):
         """Window size in pixels, a multiple of 16."""
 
     @property
+    def calibration(self) -> Calibration | None:
+        """What turns raw into calibrated confidence, None where there is nothing."""
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
 
@@ -55,7 +60,7 @@ class SceneModel(Protocol):
         """Turn dropout and the like off."""
 
     def predict_probabilities(self, image: Tensor, location: Tensor | None) -> Tensor:
-        """Softmax probabilities (B, classes, H, W) of images (B, C, H, W)."""
+        """Probabilities (B, classes, H, W) of images (B, C, H, W), maybe means of several runs."""
 
 
 class MapResult(NamedTuple):
@@ -88,13 +93,15 @@ def map_scene(
     evaluation mode.
 
     Args:
-        model: A trained model.
+        model: A trained model, such as ``GlaViTUTask.from_checkpoint("best_iou.ckpt", "tta")``;
+            what its probabilities are the mean of, the model decides.
         files: Rasters on one grid by the name of their feature group, see :class:`Scene`.
         output: Folder for ``outlines.tif`` (uint8, 1 = glacier, 255 = no data),
-            ``confidence.tif`` (float32, 0 to 1, NaN = no data), ``outlines.gpkg`` and
-            ``preview.png``. It is made where it does not exist; files in it appear, or are
-            replaced, only when all four are complete.
-        region: Code of the scene's region, for a model that knows regions; None is unknown.
+            ``confidence.tif`` (float32, 0 to 1, NaN = no data; calibrated where the model is, as
+            the tag ``confidence`` tells), ``outlines.gpkg`` and ``preview.png``. It is made where
+            it does not exist; files in it appear, or are replaced, only when all four are complete.
+        region: Code of the scene's region, for a model that knows regions or is calibrated per
+            region; None is unknown.
         batch_size: Windows predicted at once.
         progress: Show a progress bar.
 
@@ -124,6 +131,8 @@ def map_scene(
 
     with Scene(files, model.features) as scene:
         location_of = _location_encoding(model, scene, region)
+        if model.calibration is None:
+            logger.warning(RAW_NOTICE)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -134,7 +143,16 @@ def map_scene(
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=output) as folder:
             partials = [Path(folder, final.name) for final in finals]
             classes, certain, vectors, preview = partials
-            _predict_rasters(model, scene, location_of, classes, certain, batch_size, progress)
+            _predict_rasters(
+                model,
+                scene,
+                location_of,
+                region_index(region),
+                classes,
+                certain,
+                batch_size,
+                progress,
+            )
             with rasterio.open(classes) as ones, rasterio.open(certain) as sure:
                 outlines = outlines_from_raster(
                     rasterio.band(ones, 1), scene.transform, scene.crs, rasterio.band(sure, 1)
@@ -148,10 +166,11 @@ def map_scene(
 
 def _location_encoding(model: SceneModel, scene: Scene, region: str | None) -> LocationOf:
     """Return what gives the location vectors (n, L) of windows, or None."""
-    if region is not None and model.location != "region":
+    per_region = model.calibration is not None and model.calibration.regions
+    if region is not None and model.location != "region" and not per_region:
         raise InputError(
             f"region {region!r} was given, but this model takes no region; leave the region out, "
-            "or choose a checkpoint trained with region encoding"
+            "or choose a checkpoint trained with region encoding or calibrated per region"
         )
     if model.location == "region":
         index = region_index(region)
@@ -225,6 +244,7 @@ def _predict_rasters(
     model: SceneModel,
     scene: Scene,
     location_of: LocationOf,
+    region: int,
     classes_path: Path,
     confidence_path: Path,
     batch_size: int,
@@ -245,6 +265,7 @@ def _predict_rasters(
         _create(classes_path, scene, "uint8", NODATA, predictor=2) as classes_file,
         _create(confidence_path, scene, "float32", np.nan, predictor=3) as confidence_file,
     ):
+        confidence_file.update_tags(confidence=confidence_tag(model.calibration))
         predict = _WindowPredictor(model, scene, location_of, vertical, horizontal, bar)
         for start, probabilities in blend_bands(
             predict, vertical.size, horizontal.size, size, stride, model.num_classes, batch_size
@@ -257,11 +278,14 @@ def _predict_rasters(
             valid = predict.valid[first:last, columns]
             anything |= bool(valid.any())
             glacier = (band.argmax(0) == GLACIER).numpy()
-            sure = confidence(band, dim=0).numpy()
+            sure = confidence(band, dim=0)
+            if model.calibration is not None:
+                sure = model.calibration(sure, region)
             row = start + first - vertical.before
             rows = ((row, row + last - first), (0, scene.width))
             classes_file.write(np.where(valid, glacier, NODATA).astype(np.uint8), 1, window=rows)
-            confidence_file.write(np.where(valid, sure, np.float32(np.nan)), 1, window=rows)
+            shown = np.where(valid, sure.numpy(), np.float32(np.nan))
+            confidence_file.write(shown, 1, window=rows)
     if not anything:
         raise InputError(_nothing_to_map(scene))
 

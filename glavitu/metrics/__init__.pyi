@@ -1,1 +1,4 @@
 from .region_confusion import RegionConfusion as RegionConfusion
+from .reliability import Reliability as Reliability
+from .reliability import ReliabilityHistogram as ReliabilityHistogram
+from .tile_confusion import TileConfusion as TileConfusion

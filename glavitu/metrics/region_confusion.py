@@ -11,6 +11,52 @@ from glavitu.regions import UNKNOWN, region_name
 
 GLACIER = 1
 
+#: Columns of counts.
+COUNTS = ("tp", "fp", "fn", "tn")
+
+
+def confusion_counts(prediction: Tensor, mask: Tensor) -> Tensor:
+    """Count true and false positives and negatives of the glacier class.
+
+    Args:
+        prediction: int (B, H, W), predicted classes.
+        mask: int (B, H, W), true classes, on the same device.
+
+    Returns:
+        int64 (B, 4): TP, FP, FN, TN in pixels.
+    """
+    predicted, true = prediction == GLACIER, mask == GLACIER
+    pairs = ((predicted, true), (predicted, ~true), (~predicted, true), (~predicted, ~true))
+    return torch.stack([(a & b).sum(dim=(1, 2)) for a, b in pairs], dim=1)
+
+
+def with_scores(counts: pd.DataFrame) -> pd.DataFrame:
+    """Add the scores of the glacier class to counts of pixels.
+
+    Args:
+        counts: Columns ``tp``, ``fp``, ``fn`` and ``tn``, and any others that tell what was
+            counted.
+
+    Returns:
+        The other columns, then ``pixels``; ``glacier_share`` (TP + FN) / pixels; ``iou``
+        TP / (TP + FP + FN); ``precision`` TP / (TP + FP); ``recall`` TP / (TP + FN); ``f1``
+        2 TP / (2 TP + FP + FN); ``accuracy`` (TP + TN) / pixels, all in [0, 1] and NaN where the
+        denominator is 0; then the counts.
+    """
+    tp, fp, fn, tn = (counts[name] for name in COUNTS)
+    pixels = tp + fp + fn + tn
+    scores = {
+        "pixels": pixels,
+        "glacier_share": (tp + fn) / pixels,
+        "iou": tp / (tp + fp + fn),
+        "precision": tp / (tp + fp),
+        "recall": tp / (tp + fn),
+        "f1": 2 * tp / (2 * tp + fp + fn),
+        "accuracy": (tp + tn) / pixels,
+    }
+    counted = list(COUNTS)
+    return counts.drop(columns=counted).assign(**scores, **{n: counts[n] for n in counted})
+
 
 class RegionConfusion(Metric):
     """Pools true and false positives and negatives of the glacier class over regions.
@@ -47,9 +93,7 @@ class RegionConfusion(Metric):
             mask: int (B, H, W), true classes.
             region: int64 (B,), region indices, 11 for unknown.
         """
-        predicted, true = prediction == GLACIER, mask == GLACIER
-        pairs = ((predicted, true), (predicted, ~true), (~predicted, true), (~predicted, ~true))
-        counts = torch.stack([(a & b).sum(dim=(1, 2)) for a, b in pairs], dim=1)
+        counts = confusion_counts(prediction, mask)
         self.counts.index_add_(0, region.to(self.counts.device), counts.to(self.counts.device))
 
     def compute(self) -> Tensor:
@@ -62,22 +106,7 @@ class RegionConfusion(Metric):
         Ratios are NaN where they are undefined, such as the IoU of a region where neither truth
         nor prediction has a glacier.
         """
-        counts = self.compute().cpu().double()
-        tp, fp, fn, tn = counts.unbind(1)
-        table = pd.DataFrame(
-            {
-                "region": [region_name(i) for i in range(len(counts))],
-                "pixels": counts.sum(1).long().numpy(),
-                "glacier_share": ((tp + fn) / counts.sum(1)).numpy(),
-                "iou": (tp / (tp + fp + fn)).numpy(),
-                "precision": (tp / (tp + fp)).numpy(),
-                "recall": (tp / (tp + fn)).numpy(),
-                "f1": (2 * tp / (2 * tp + fp + fn)).numpy(),
-                "accuracy": ((tp + tn) / counts.sum(1)).numpy(),
-                **{
-                    name: column.long().numpy()
-                    for name, column in zip(("tp", "fp", "fn", "tn"), counts.T, strict=True)
-                },
-            }
-        )
+        counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
+        counts.insert(0, "region", [region_name(index) for index in range(len(counts))])
+        table = with_scores(counts)
         return table[table["pixels"] > 0].reset_index(drop=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
@@ -14,8 +15,10 @@ from torchmetrics import MeanMetric
 from torchmetrics.segmentation import MeanIoU
 
 from glavitu._version import __version__
+from glavitu.calibration import Calibration, describe_inference
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.inference import Inference, check_ensemble
 from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
 from glavitu.models import FusedSegmenter, GlaViTU
@@ -54,9 +57,16 @@ class GlaViTUTask(LightningModule):
         batch_norm_momentum: Share of a batch in the running statistics of all batch norms, above 0
             and at most 1. By default the model's own, for GlaViTU the published 0.01. Trainings of
             a few hundred steps want 0.1, or the statistics do not settle.
+        inference: What the probabilities of whole tiles and scenes are the mean of, nothing by
+            default: ``'tta'``, the 8 symmetries of the square (8 times the time);
+            ``'mc-dropout:N'``, N runs with dropout 0.10 on (N times the time, N is 10 where it is
+            left out); the path of a further checkpoint, an ensemble with it (as many times as
+            there are checkpoints); or a list of these, which multiply. It is no part of a
+            checkpoint, and neither training nor validation knows it.
 
     Raises:
-        InputError: If an argument does not fit the model, or the initial weights do not fit.
+        InputError: If an argument does not fit the model, or the initial weights or the ensemble's
+            checkpoints do not fit.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class GlaViTUTask(LightningModule):
         deep_supervision: float = 0.5,
         initial_weights: str | None = None,
         batch_norm_momentum: float | None = None,
+        inference: Sequence[str] | str = (),
     ) -> None:
         super().__init__()
         if image_size < 16 or image_size % 16:
@@ -120,20 +131,37 @@ class GlaViTUTask(LightningModule):
         self.test_confusion = RegionConfusion()
         if initial_weights is not None:
             start_from(self, initial_weights)
+        self.inference = Inference.parse(inference)
+        # In a list they are no modules of the task, so that its checkpoints do not hold them.
+        self._ensemble = [self._ensemble_member(path) for path in self.inference.checkpoints]
+        #: What turns raw into calibrated confidence; it belongs to the weights and travels in the
+        #: checkpoint with them. None where they were not calibrated.
+        self.calibration: Calibration | None = None
+        #: What a test found of the confidence, for its report.
+        self.test_calibration: dict[str, Any] | None = None
+
+    def _ensemble_member(self, path: str) -> "GlaViTUTask":
+        member = GlaViTUTask.from_checkpoint(path)
+        check_ensemble(self, member, path)
+        return member
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> "GlaViTUTask":
+    def from_checkpoint(
+        cls, path: str | Path, inference: Sequence[str] | str = ()
+    ) -> "GlaViTUTask":
         """Build the task of a checkpoint, on the CPU and in eval mode.
 
         Args:
             path: Checkpoint of Lightning's or of ``glavitu import-keras``.
+            inference: What probabilities are the mean of, as in :class:`GlaViTUTask`.
 
         Raises:
-            InputError: If the file is missing, damaged or not a glavitu checkpoint.
+            InputError: If the file is missing, damaged or not a glavitu checkpoint, or the
+                ensemble's checkpoints do not fit.
         """
         checkpoint = read_checkpoint(path)
         try:
-            task = cls(**checkpoint["hyper_parameters"])
+            task = cls(**checkpoint["hyper_parameters"], inference=inference)
             task.load_state_dict(checkpoint["state_dict"])
         except (TypeError, RuntimeError) as error:
             written = checkpoint.get("glavitu_version", "unknown")
@@ -141,6 +169,7 @@ class GlaViTUTask(LightningModule):
                 f"{path}: cannot be loaded by glavitu {__version__}; it was written by version "
                 f"{written}, so install that one ({error})"
             ) from error
+        task._take_calibration(checkpoint, str(path))
         return task.eval()
 
     def forward(self, image: Tensor, location: Tensor | None = None) -> Tensor:
@@ -149,9 +178,17 @@ class GlaViTUTask(LightningModule):
         return logits
 
     def predict_probabilities(self, image: Tensor, location: Tensor | None = None) -> Tensor:
-        """Compute softmax probabilities, float32 (B, classes, H, W), of images (B, C, H, W)."""
-        logits: Tensor = self(image, location)
-        return logits.float().softmax(1)
+        """Compute softmax probabilities of windows, the mean over what ``inference`` asks for.
+
+        Args:
+            image: (B, C, S, S), on the task's device.
+            location: (B, L) where the model wants one.
+
+        Returns:
+            float32 (B, classes, S, S).
+        """
+        others = [member.to(self.device, self.dtype) for member in self._ensemble]
+        return self.inference.predict([self, *others], image, location)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a batch; with GlaViTU, of both heads."""
@@ -169,6 +206,10 @@ class GlaViTUTask(LightningModule):
             loss = self.loss(self(image, location), mask)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(image))
         return torch.as_tensor(loss)
+
+    def on_train_start(self) -> None:
+        """Forget the calibration of a resumed checkpoint: training changes the weights."""
+        self.calibration = None
 
     def on_train_batch_start(self, batch: Mapping[str, Any], batch_idx: int) -> None:
         """Log the learning rate of the step."""
@@ -214,13 +255,19 @@ class GlaViTUTask(LightningModule):
         """Start to count anew; the counts stay after the test for who wants them."""
         self.test_confusion.reset()
 
-    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Predict whole tiles by blended windows and count them per region."""
-        if not batch["image"].numel():  # a process without tiles of its own
-            return
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor | None:
+        """Predict whole tiles by blended windows and count them per region.
+
+        Returns:
+            Class probabilities, float32 (B, classes, H, W) on the CPU, for callbacks; None in a
+            process without tiles of its own.
+        """
+        if not batch["image"].numel():
+            return None
         probabilities = self.predict_tiles(batch)
         prediction = probabilities.argmax(1).to(batch["mask"].device)
         self.test_confusion.update(prediction, batch["mask"], batch["region"])
+        return probabilities
 
     def on_test_epoch_end(self) -> None:
         """Log the IoU of each region, their mean, and the IoU of all pixels together."""
@@ -275,12 +322,27 @@ class GlaViTUTask(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the version of glavitu."""
+        """Note the version of glavitu, and the calibration as plain values."""
         checkpoint["glavitu_version"] = __version__
+        if self.calibration is not None:
+            checkpoint["calibration"] = self.calibration.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
         check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
+        self._take_calibration(checkpoint, "the checkpoint")
+
+    def _take_calibration(self, checkpoint: Mapping[str, Any], source: str) -> None:
+        stored = checkpoint.get("calibration")
+        self.calibration = None if stored is None else Calibration.from_dict(stored)
+        now = describe_inference(self.inference)
+        if self.calibration is not None and self.calibration.inference != now:
+            fitted, now = (words or "single" for words in (self.calibration.inference, now))
+            rank_zero_warn(
+                f"{source}: its calibration was fitted to {fitted} predictions, but these are "
+                f"{now}, so that their confidence is off; run `glavitu calibrate` with the same "
+                "--inference"
+            )
 
 
 def build_model(

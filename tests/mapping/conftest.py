@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from glavitu.calibration import Calibration
 from glavitu.features import FeatureGroup
 
 
@@ -24,6 +25,7 @@ class TinyModel(torch.nn.Module):
         self.image_size = image_size
         self.location = location
         self.num_classes = num_classes
+        self.calibration: Calibration | None = None
         self.gain = torch.nn.Parameter(torch.tensor(1.0))
         self.images: list[torch.Tensor] = []
         self.locations: list[torch.Tensor | None] = []

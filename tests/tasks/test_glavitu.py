@@ -1,9 +1,11 @@
 import math
 
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
+from glavitu.cli import main
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.models import FusedSegmenter
@@ -399,3 +401,106 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, content, message):
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         task(**options)
+
+
+def written(module: GlaViTUTask, path) -> str:
+    trainer = quiet()
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(path, weights_only=True)
+    return str(path)
+
+
+def member(seed=0, **options) -> GlaViTUTask:
+    """A task whose weights tell something else of each window."""
+    module = task(**options)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return module.eval()
+
+
+class TestInference:
+    """What predictions are the mean of; tests/test_inference.py has the means themselves."""
+
+    @pytest.fixture
+    def paths(self, tmp_path) -> list[str]:
+        return [written(member(seed), tmp_path / f"{seed}.ckpt") for seed in range(2)]
+
+    def test_an_ensemble_is_the_mean_of_its_members(self, paths):
+        image = batch()["image"]
+        alone = [GlaViTUTask.from_checkpoint(path) for path in paths]
+        with torch.no_grad():
+            first, second = (module.predict_probabilities(image) for module in alone)
+            ensemble = GlaViTUTask.from_checkpoint(paths[0], paths[1])
+            both = ensemble.predict_probabilities(image)
+            twice = GlaViTUTask.from_checkpoint(paths[0], [paths[0]])
+            assert torch.equal(twice.predict_probabilities(image), first)
+        torch.testing.assert_close(both, (first + second) / 2)
+        assert (first - second).abs().max() > 0.01
+
+    def test_a_baseline_joins_an_ensemble_and_every_word_multiplies(self, paths, tmp_path):
+        unet = written(member(2, **UNET), tmp_path / "unet.ckpt")
+        module = GlaViTUTask.from_checkpoint(paths[0], [unet, "tta", "mc-dropout:2"])
+        calls = []
+        for model in (module, *module._ensemble):
+            model.register_forward_hook(lambda model, *_: calls.append(model))
+        with torch.no_grad():
+            probabilities = module.predict_probabilities(batch()["image"])
+        assert (calls.count(module), calls.count(module._ensemble[0])) == (16, 16)
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(2, 32, 32))
+
+    def test_a_checkpoint_neither_keeps_nor_needs_it(self, paths, tmp_path):
+        module = GlaViTUTask.from_checkpoint(paths[0], ["tta", "mc-dropout", paths[1]])
+        plain = GlaViTUTask.from_checkpoint(paths[0])
+        assert module.state_dict().keys() == plain.state_dict().keys()
+        assert list(module.parameters()) == list(module.model.parameters())
+        checkpoint = torch.load(written(module, tmp_path / "c.ckpt"), weights_only=True)
+        assert checkpoint["hyper_parameters"] == dict(plain.hparams)
+        again = GlaViTUTask.load_from_checkpoint(tmp_path / "c.ckpt", inference="mc-dropout:3")
+        assert (again.inference.symmetries, again.inference.dropout_runs) == (False, 3)
+
+    def test_members_follow_the_task_to_its_device_and_precision(self, paths):
+        module = GlaViTUTask.from_checkpoint(paths[0], paths[1]).to(torch.bfloat16)
+        with torch.no_grad():
+            probabilities = module.predict_probabilities(batch()["image"].to(torch.bfloat16))
+        assert probabilities.dtype == torch.float32
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"num_classes": 3}, r"b\.ckpt: was trained with num_classes 3, but .* with 2"),
+            ({"location": "region"}, r"b\.ckpt: was trained with location region, but .* None"),
+            ({"image_size": 64}, r"b\.ckpt: was trained with image_size 64, but .* with 32"),
+            ({"features": ["optical"]}, r"b\.ckpt: .* features \('optical',\), but .* 'dem'\)"),
+        ],
+    )
+    def test_members_of_another_kind_are_refused(self, paths, tmp_path, options, message):
+        other = written(task(**options), tmp_path / "b.ckpt")
+        with pytest.raises(InputError, match=message):
+            GlaViTUTask.from_checkpoint(paths[0], other)
+
+    def test_what_is_no_checkpoint_is_refused(self, paths, tmp_path):
+        (tmp_path / "b.ckpt").write_text("no")
+        with pytest.raises(InputError, match=r"b\.ckpt: cannot be read as a checkpoint"):
+            GlaViTUTask.from_checkpoint(paths[0], str(tmp_path / "b.ckpt"))
+        with pytest.raises(InputError, match="'dropout': there is no such checkpoint; give 'tta'"):
+            task(inference="dropout")
+
+    @pytest.mark.parametrize("words", ["tta", "[mc-dropout:2,1.ckpt]", "1.ckpt"])
+    def test_the_command_tests_as_asked_whatever_the_checkpoint_was_made_with(
+        self, world, paths, tmp_path, words
+    ):
+        maker = GlaViTUTask.from_checkpoint(paths[0], "mc-dropout:1")
+        arguments = ["test", "--ckpt_path", written(maker, tmp_path / "0.ckpt")]
+        arguments += ["--data.root", str(world), "--model.inference", words]
+        arguments += ["--trainer.logger", "false", "--trainer.accelerator", "cpu"]
+        assert main([*arguments, "--region_report.output", str(tmp_path)]) == 0
+        report = pd.read_csv(tmp_path / "report.csv")
+        asked = GlaViTUTask.from_checkpoint(paths[0], words.strip("[]").split(","))
+        plain = GlaViTUTask.from_checkpoint(paths[0])
+        for module in (asked, plain):
+            quiet().test(module, data(world), verbose=False)
+        counts = ["tp", "fp", "fn"]
+        assert report[counts].equals(asked.test_confusion.table()[counts])
+        assert not report[counts].equals(plain.test_confusion.table()[counts])

@@ -1,0 +1,103 @@
+"""What confidence is worth, before and after calibration: as numbers and as a table."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from glavitu.calibration import Calibration
+from glavitu.metrics import Reliability, ReliabilityHistogram
+from glavitu.regions import region_name
+
+#: Titles of the scores in the table.
+TITLES = {
+    "ece_raw": "ECE",
+    "ece_calibrated": "ECE calibrated",
+    "mce_raw": "MCE",
+    "mce_calibrated": "MCE calibrated",
+    "brier": "Brier",
+}
+
+
+def calibration_scores(metric: Reliability, calibration: Calibration | None) -> dict[str, Any]:
+    """Compute the errors of raw and calibrated confidence, of all pixels and of each region.
+
+    Those of calibrated confidence follow from the histogram with 1000 bins
+    (:meth:`~glavitu.metrics.ReliabilityHistogram.recalibrated`).
+
+    Args:
+        metric: The counts; with several processes, all of them must call this.
+        calibration: What calibrates, None where there is nothing.
+
+    Returns:
+        ``ece_raw``, ``ece_calibrated`` (expected calibration error over 100 bins), ``mce_raw``,
+        ``mce_calibrated`` (maximum calibration error over 100 bins) and ``brier`` (that of the
+        uncalibrated probabilities), None where they are undefined or nothing is calibrated; and
+        ``regions``, the same by the code of each region that has pixels.
+    """
+    raw = metric.histogram(per_region=True)
+    calibrated = None if calibration is None else calibration.recalibrated(raw)
+
+    def scores(rows: torch.Tensor, brier: torch.Tensor) -> dict[str, float | None]:
+        values = {}
+        for name, histogram in (("raw", raw), ("calibrated", calibrated)):
+            chosen = None if histogram is None else pool(histogram, rows)
+            values[f"ece_{name}"] = None if chosen is None else chosen.expected_calibration_error()
+            values[f"mce_{name}"] = None if chosen is None else chosen.maximum_calibration_error()
+        values["brier"] = brier
+        return {key: _plain(values[key]) for key in TITLES}
+
+    every = torch.arange(len(raw.counts))
+    of_regions = metric.brier_score(per_region=True)
+    return scores(every, metric.brier_score()) | {
+        "regions": {
+            region_name(region): scores(torch.tensor([region]), of_regions[region])
+            for region in every[raw.counts.sum(-1) > 0].tolist()
+        }
+    }
+
+
+def pool(histogram: ReliabilityHistogram, rows: torch.Tensor | None = None) -> ReliabilityHistogram:
+    """Sum the histograms of regions.
+
+    Args:
+        histogram: (regions, bins).
+        rows: Which regions, all by default.
+    """
+    chosen = slice(None) if rows is None else rows
+    return ReliabilityHistogram(*(values[chosen].sum(0) for values in histogram))
+
+
+def print_scores(scores: Mapping[str, Any], title: str) -> None:
+    """Print scores, and their mean over regions, on the terminal.
+
+    Args:
+        scores: What :func:`calibration_scores` gives.
+        title: Title of the table.
+    """
+    columns = [key for key in TITLES if scores[key] is not None]
+    table = pd.DataFrame.from_dict(scores["regions"], orient="index", columns=list(TITLES))
+    table = table[columns].astype(float)
+    shown = Table(title=title)
+    shown.add_column("region")
+    for column in columns:
+        shown.add_column(TITLES[column], justify="right")
+    for region, row in zip(table.index, table.to_numpy(), strict=True):
+        shown.add_row(str(region), *map(_number, row))
+    if len(table) > 1:
+        shown.add_section()
+        shown.add_row("mean", *map(_number, table.mean()))
+        shown.add_row("all pixels", *(_number(scores[column]) for column in columns))
+    Console().print(shown)
+
+
+def _plain(value: torch.Tensor | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"

@@ -1,0 +1,77 @@
+"""What the confidence is worth on test tiles."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+
+from glavitu.calibration_scores import calibration_scores, pool, print_scores
+from glavitu.callbacks.predictions import log_figure
+from glavitu.callbacks.run_folder import run_folder
+from glavitu.files import when_complete
+from glavitu.metrics import Reliability
+from glavitu.reliability_figure import draw_reliability
+
+
+class CalibrationReport(Callback):
+    """Tells in a test how far confidence is from accuracy, before and after calibration.
+
+    The expected calibration error over 100 bins, its maximum and the Brier score are printed for
+    each region, and of all pixels logged as ``test/ece``, ``test/ece_calibrated`` and
+    ``test/brier``. ``reliability.png`` shows them. The task keeps all as ``test_calibration``, for
+    :class:`~glavitu.callbacks.RegionReport`, which must come after this callback. A checkpoint that
+    is not calibrated has scores of raw confidence alone.
+
+    Args:
+        output: Folder for the figure; by default the run's folder.
+    """
+
+    def __init__(self, output: str | None = None) -> None:
+        self.output = output
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, in all processes."""
+        self._folder = Path(self.output) if self.output else run_folder(trainer)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start to count anew."""
+        # On the task's device, where processes can add their counts up.
+        self._reliability = Reliability().to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the tiles of a batch; a process without tiles has no outputs."""
+        if isinstance(outputs, Tensor):
+            self._reliability.update(outputs, batch["mask"].to(outputs.device), batch["region"])
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, once for all processes."""
+        calibration = getattr(pl_module, "calibration", None)
+        # The counts are those of all processes, so each one has to sum them.
+        scores = calibration_scores(self._reliability, calibration)
+        pl_module.test_calibration = scores  # type: ignore[assignment]
+        logged = {"ece": "ece_raw", "ece_calibrated": "ece_calibrated", "brier": "brier"}
+        for name, key in logged.items():
+            if scores[key] is not None:
+                pl_module.log(f"test/{name}", scores[key], sync_dist=True)
+        if not trainer.is_global_zero:
+            return
+        histogram = self._reliability.histogram(per_region=True)
+        calibrated = None if calibration is None else pool(calibration.recalibrated(histogram))
+        figure = draw_reliability(pool(histogram), calibrated, "Confidence on test tiles")
+        with when_complete(self._folder / "reliability.png") as partial:
+            figure.savefig(partial)
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # beside whose log it lies already
+                log_figure(logger, "test_reliability", figure, trainer.global_step)
+        method = "raw" if calibration is None else f"raw and calibrated ({calibration.method})"
+        print_scores(scores, f"Error of confidence, {method}")

@@ -1,0 +1,217 @@
+"""Pictures of the test tiles that a model predicts worst."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from glavitu.calibration import Calibration
+from glavitu.callbacks.region_report import tested_tiles
+from glavitu.callbacks.run_folder import run_folder
+from glavitu.confidence import confidence
+from glavitu.datasets.plotting import MASK_COLOURS, composite, stretched
+from glavitu.features import FeatureGroup
+from glavitu.files import when_complete
+from glavitu.metrics.region_confusion import GLACIER, confusion_counts
+
+#: Largest height or width of a panel in pixels; larger tiles are thinned out.
+SIZE = 512
+
+ERRORS = {
+    "true negative": "#f2efe9",
+    "true positive": "#2b7bba",
+    "false positive": "#e08214",
+    "false negative": "#c2185b",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tile, thinned out for a picture.
+
+    Attributes:
+        iou: IoU of the whole tile, infinite where neither truth nor prediction has a glacier.
+        image: RGBA, uint8 (H, W, 4).
+        bands: Names of the channels shown.
+        truth: bool (H, W), the glacier.
+        prediction: The same as predicted.
+        confidence: (H, W) in [0, 1].
+        calibrated: Whether it is calibrated, not raw.
+    """
+
+    iou: float
+    image: npt.NDArray[np.uint8]
+    bands: str
+    truth: npt.NDArray[np.bool_]
+    prediction: npt.NDArray[np.bool_]
+    confidence: npt.NDArray[np.float32]
+    calibrated: bool = False
+
+
+class WorstTiles(Callback):
+    """Draws the test tiles with the lowest IoU: image, truth, prediction, confidence and errors.
+
+    Each becomes ``samples/<tile>.png``, and what an earlier test left in ``samples`` goes. Needs
+    what :class:`~glavitu.callbacks.RegionReport` needs for tiles, and the feature groups of the
+    image as the task's ``features``. Keeps no more tiles in memory than are drawn, thinned out.
+
+    Args:
+        samples: Number of tiles to draw, over all processes; 0 for none.
+        output: Folder for ``samples``; by default the run's folder.
+    """
+
+    def __init__(self, samples: int = 16, output: str | None = None) -> None:
+        self.samples = samples
+        self.output = output
+        self._worst: dict[int, Sample] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, in all processes."""
+        folder = Path(self.output) if self.output else run_folder(trainer)
+        self._folder = folder / "samples"
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start anew."""
+        self._worst = {}
+        self._tiles = tested_tiles(trainer) if self.samples > 0 else None
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the tiles of a batch that are among the worst of this process."""
+        if self._tiles is None or not isinstance(outputs, Tensor) or "tile" not in batch:
+            return
+        features: Any = pl_module.features
+        calibration: Calibration | None = getattr(pl_module, "calibration", None)
+        for index, number in enumerate(batch["tile"].tolist()):
+            curve = None
+            if calibration is not None:
+                curve = partial(calibration, region=self._tiles[number].region)
+            image, mask = batch["image"][index], batch["mask"][index]
+            self._worst[number] = thin_out(image, mask, outputs[index], features, curve)
+            if len(self._worst) > self.samples:
+                best = max(self._worst, key=lambda kept: (self._worst[kept].iou, kept))
+                del self._worst[best]
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw those of this process that are among the worst of all processes."""
+        if self._tiles is None:
+            return
+        if trainer.is_global_zero:
+            for path in self._folder.glob("*.png"):
+                path.unlink()
+        # All processes wait here for each other, so nothing new is removed.
+        for number in self._worst_of_all(pl_module) & self._worst.keys():
+            tile, sample = self._tiles[number], self._worst[number]
+            with when_complete(self._folder / f"{tile.name}.png") as path:
+                draw_sample(sample, tile.name).savefig(path)
+
+    def _worst_of_all(self, module: LightningModule) -> set[int]:
+        # As many rows in each process; what is left over is worse than no tile.
+        rows = torch.full((self.samples, 2), torch.inf)
+        for row, (number, sample) in zip(rows, self._worst.items(), strict=False):
+            row[0], row[1] = sample.iou, number
+        gathered: Any = module.all_gather(rows)
+        ranked = sorted(tuple(row) for row in gathered.reshape(-1, 2).tolist())
+        return {int(number) for _, number in ranked[: self.samples] if number != torch.inf}
+
+
+def thin_out(
+    image: Tensor,
+    mask: Tensor,
+    probabilities: Tensor,
+    features: Sequence[FeatureGroup],
+    curve: Callable[[Tensor], Tensor] | None = None,
+) -> Sample:
+    """Keep of a tile what a picture needs.
+
+    Args:
+        image: float (C, H, W), scaled.
+        mask: int (H, W), true classes.
+        probabilities: float (classes, H, W), class probabilities, on any device.
+        features: Feature groups of the image's channels.
+        curve: Maps raw to calibrated confidence, where the checkpoint has such a curve.
+    """
+    step = ceil(max(mask.shape) / SIZE)
+    thin = (slice(None, None, step), slice(None, None, step))
+    group, channels = composite(features)
+    first = sum(len(g) for g in features[: list(features).index(group)])
+    picture = image[(slice(None), *thin)][[first + channel for channel in channels]]
+    prediction, truth = probabilities.argmax(0), mask.to(probabilities.device)
+    sure = confidence(probabilities[(slice(None), *thin)], 0)
+    tp, fp, fn, _ = confusion_counts(prediction[None], truth[None])[0].tolist()
+    return Sample(
+        iou=tp / (tp + fp + fn) if tp + fp + fn else torch.inf,
+        image=(255 * stretched(picture.float().cpu().numpy())).round().astype(np.uint8),
+        bands=" / ".join(group.channels[channel] for channel in channels),
+        # What compares makes its own memory, so that the whole tile is not kept.
+        truth=(truth[thin] == GLACIER).cpu().numpy(),
+        prediction=(prediction[thin] == GLACIER).cpu().numpy(),
+        confidence=(sure if curve is None else curve(sure)).cpu().numpy(),
+        calibrated=curve is not None,
+    )
+
+
+def draw_sample(sample: Sample, name: str) -> Figure:
+    """Draw a tile as a strip of five panels.
+
+    Args:
+        sample: The tile.
+        name: Its name.
+
+    Returns:
+        A figure that belongs to no window.
+    """
+    height, width = sample.truth.shape
+    panel = 3.0 * np.clip(height / width, 0.3, 2.0)
+    figure = Figure(figsize=(16.0, panel + 0.9), dpi=120, layout="constrained")
+    axes = figure.subplots(1, 5)
+    # Colours and limits are for classes; a picture in RGBA takes no notice of them.
+    classes: dict[str, Any] = {"cmap": MASK_COLOURS, "vmin": 0, "vmax": 1}
+    # The order of the colours: true negative, true positive, false positive, false negative.
+    errors = np.where(sample.prediction, 2 - sample.truth, 3 * sample.truth)
+    certain = f"confidence ({'calibrated' if sample.calibrated else 'raw'})"
+    panels: list[tuple[str, Any, dict[str, Any]]] = [
+        (sample.bands, sample.image, {}),
+        ("truth", sample.truth, classes),
+        ("prediction", sample.prediction, classes),
+        (certain, sample.confidence, {"cmap": "viridis", "vmin": 0, "vmax": 1}),
+        ("errors", errors, {"cmap": ListedColormap(list(ERRORS.values())), "vmin": 0, "vmax": 3}),
+    ]
+    for place, (title, picture, options) in zip(axes, panels, strict=True):
+        drawn = place.imshow(picture, interpolation="nearest", **options)
+        place.set_title(title, fontsize=10)
+        place.set_axis_off()
+        if title == certain:
+            figure.colorbar(drawn, ax=place, shrink=0.9, pad=0.02)
+    figure.legend(
+        handles=[
+            Patch(facecolor=colour, edgecolor="#999999", linewidth=0.5, label=text)
+            for text, colour in ERRORS.items()
+            if text != "true negative"
+        ],
+        loc="outside lower right",
+        ncols=3,
+        fontsize=9,
+        frameon=False,
+    )
+    known = "no glacier" if np.isinf(sample.iou) else f"IoU {sample.iou:.3f}"
+    figure.suptitle(f"{name}, {known}", x=0.01, ha="left", fontsize=11)
+    return figure

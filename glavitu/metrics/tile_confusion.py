@@ -1,0 +1,99 @@
+"""Confusion counts of the glacier class for each tile, pooled to subregions and regions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from glavitu.metrics.region_confusion import COUNTS, confusion_counts, with_scores
+from glavitu.regions import region_name
+
+if TYPE_CHECKING:
+    from glavitu.datasets.tile_dataset import Tile
+
+
+class TileConfusion(Metric):
+    """Counts true and false positives and negatives of the glacier class for each tile.
+
+    The state, one row per tile, is summed over processes, so that each may see tiles of its own,
+    however many.
+
+    Args:
+        tiles: The tiles of the dataset, the same in all processes.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> tiles = [SimpleNamespace(name=name, region=5, subregion="HMA1") for name in "ab"]
+        >>> metric = TileConfusion(tiles)
+        >>> prediction, mask = torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 0]]])
+        >>> metric.update(prediction, mask, tile=torch.tensor([1]))
+        >>> metric.table()[["tile", "region", "subregion", "iou"]].values.tolist()
+        [['b', 'HMA', 'HMA1', 0.5]]
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    counts: Tensor
+
+    def __init__(self, tiles: "Sequence[Tile]", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tiles = tiles
+        # Columns TP, FP, FN, TN.
+        zeros = torch.zeros(len(tiles), 4, dtype=torch.long)
+        self.add_state("counts", default=zeros, dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, mask: Tensor, tile: Tensor) -> None:
+        """Count a batch of whole tiles, or of parts of tiles that do not overlap.
+
+        Args:
+            prediction: int (B, H, W), predicted classes.
+            mask: int (B, H, W), true classes, on the same device.
+            tile: int64 (B,), which tile of the dataset each is.
+        """
+        counts = confusion_counts(prediction, mask)
+        self.counts.index_add_(0, tile.to(self.counts.device), counts.to(self.counts.device))
+
+    def compute(self) -> Tensor:
+        """Return the counts, int64 (tiles, 4): TP, FP, FN, TN."""
+        return self.counts
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per tile that has pixels, in the dataset's order.
+
+        Columns are ``tile``, ``region``, ``subregion`` (empty where unknown) and those of
+        :func:`~glavitu.metrics.region_confusion.with_scores`.
+        """
+        counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
+        named = pd.DataFrame(
+            {
+                "tile": [tile.name for tile in self.tiles],
+                "region": [region_name(tile.region) for tile in self.tiles],
+                "subregion": [tile.subregion for tile in self.tiles],
+            }
+        )
+        table = with_scores(named.join(counts))
+        return table[table["pixels"] > 0].reset_index(drop=True)
+
+
+def pool_subregions(tiles: pd.DataFrame) -> pd.DataFrame:
+    """Pool the pixels of tiles over subregions.
+
+    Args:
+        tiles: What :meth:`TileConfusion.table` gives.
+
+    Returns:
+        One row per subregion: ``region``, ``subregion``, the number of ``tiles``, and the columns
+        of :func:`~glavitu.metrics.region_confusion.with_scores`. Tiles whose subregion is unknown
+        are left out.
+    """
+    known = tiles[tiles["subregion"] != ""]
+    groups = known.groupby(["region", "subregion"])
+    counts = groups[list(COUNTS)].sum()
+    counts.insert(0, "tiles", groups.size())
+    return with_scores(counts.reset_index())
