@@ -40,6 +40,7 @@ def measure(means: str, seed: int, runs: Path) -> dict:
     assert main([*calibrate, *(["--inference", *words] if words else [])]) == 0
     test = ["test", f"--ckpt_path={checkpoint}", *place, f"--region_report.output={folder}"]
     test += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
+    test += [f"--trainer.default_root_dir={folder}"]
     test += ["--worst_tiles.samples=0", "--trainer.enable_progress_bar=false"]
     start = time.perf_counter()
     assert main([*test, *([f"--model.inference=[{','.join(words)}]"] if words else [])]) == 0
