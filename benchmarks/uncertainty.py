@@ -1,4 +1,4 @@
-"""The table of means of uncertainty in docs/results.md, on the synthetic benchmark.
+"""Means of uncertainty compared on the synthetic benchmark: IoU, calibration and cost.
 
 Takes the models of the global strategy that benchmarks/strategies.py trained, calibrates a copy of
 each on the validation tiles with the same means, and tests it: one prediction, test-time
