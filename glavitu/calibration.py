@@ -1,6 +1,6 @@
 """The calibration of a checkpoint: a curve for all regions, and curves of some regions' own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,11 +52,19 @@ class Calibration:
         """
         return self.regions.get(region, self.curve)(raw)
 
-    def recalibrated(self, histogram: ReliabilityHistogram) -> ReliabilityHistogram:
-        """Map the confidences of a histogram of each region, (12, bins)."""
+    def recalibrated(
+        self, histogram: ReliabilityHistogram, regions: Sequence[int] | None = None
+    ) -> ReliabilityHistogram:
+        """Map the confidences of histograms.
+
+        Args:
+            histogram: Of several groups of pixels, (rows, bins).
+            regions: Index of the region of each row; by default there is a row for each region.
+        """
+        regions = range(len(histogram.counts)) if regions is None else regions
         rows = [
             ReliabilityHistogram(*row).recalibrated(self.regions.get(region, self.curve))
-            for region, row in enumerate(zip(*histogram, strict=True))
+            for region, *row in zip(regions, *histogram, strict=True)
         ]
         return ReliabilityHistogram(*map(torch.stack, zip(*rows, strict=True)))
 

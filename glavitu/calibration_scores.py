@@ -1,7 +1,7 @@
 """What confidence is worth, before and after calibration: as numbers and as a table."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from glavitu.calibration import Calibration
 from glavitu.metrics import Reliability, ReliabilityHistogram
+from glavitu.metrics.acquisitions import Acquisition, groupings
 from glavitu.regions import region_name
 
 #: Titles of the scores in the table.
@@ -39,26 +40,63 @@ def calibration_scores(metric: Reliability, calibration: Calibration | None) -> 
         uncalibrated probabilities), None where they are undefined or nothing is calibrated; and
         ``regions``, the same by the code of each region that has pixels.
     """
-    raw = metric.histogram(per_region=True)
+    raw, squared = metric.compute()
     calibrated = None if calibration is None else calibration.recalibrated(raw)
-
-    def scores(rows: torch.Tensor, brier: torch.Tensor) -> dict[str, float | None]:
-        values = {}
-        for name, histogram in (("raw", raw), ("calibrated", calibrated)):
-            chosen = None if histogram is None else pool(histogram, rows)
-            values[f"ece_{name}"] = None if chosen is None else chosen.expected_calibration_error()
-            values[f"mce_{name}"] = None if chosen is None else chosen.maximum_calibration_error()
-        values["brier"] = brier
-        return {key: _plain(values[key]) for key in TITLES}
-
     every = torch.arange(len(raw.counts))
-    of_regions = metric.brier_score(per_region=True)
-    return scores(every, metric.brier_score()) | {
+    return _scores(raw, calibrated, squared, every) | {
         "regions": {
-            region_name(region): scores(torch.tensor([region]), of_regions[region])
+            region_name(region): _scores(raw, calibrated, squared, torch.tensor([region]))
             for region in every[raw.counts.sum(-1) > 0].tolist()
         }
     }
+
+
+def acquisition_scores(
+    metric: Reliability, calibration: Calibration | None, groups: Sequence[Acquisition]
+) -> dict[str, list[dict[str, Any]]]:
+    """Tell how far confidence is from accuracy for each year, sensor, and region in these.
+
+    Args:
+        metric: The counts, a row for each of the groups; with several processes, all of them must
+            call this.
+        calibration: What calibrates, None where there is nothing.
+        groups: Where, when and by what the pixels of each row were taken.
+
+    Returns:
+        For each of the :func:`~glavitu.metrics.acquisitions.groupings` a mapping per group that has
+        pixels: its region, year or sensor, and the scores of :func:`calibration_scores`.
+    """
+    raw, squared = metric.compute()
+    regions = [group.region for group in groups]
+    calibrated = None if calibration is None else calibration.recalibrated(raw, regions)
+    tables = {}
+    for name, keys in groupings(groups).items():
+        rows: dict[tuple[str, ...], list[int]] = {}
+        for row, group in enumerate(groups):
+            if raw.counts[row].sum() > 0:
+                rows.setdefault(tuple(group.named()[key] for key in keys), []).append(row)
+        tables[name] = [
+            dict(zip(keys, key, strict=True))
+            | _scores(raw, calibrated, squared, torch.tensor(rows[key]))
+            for key in sorted(rows)
+        ]
+    return tables
+
+
+def _scores(
+    raw: ReliabilityHistogram,
+    calibrated: ReliabilityHistogram | None,
+    squared: torch.Tensor,
+    rows: torch.Tensor,
+) -> dict[str, float | None]:
+    """Return the scores of some rows together."""
+    values: dict[str, torch.Tensor | None] = {}
+    for name, histogram in (("raw", raw), ("calibrated", calibrated)):
+        chosen = None if histogram is None else pool(histogram, rows)
+        values[f"ece_{name}"] = None if chosen is None else chosen.expected_calibration_error()
+        values[f"mce_{name}"] = None if chosen is None else chosen.maximum_calibration_error()
+    values["brier"] = squared[rows].sum() / raw.counts[rows].sum()
+    return {key: _plain(values[key]) for key in TITLES}
 
 
 def pool(histogram: ReliabilityHistogram, rows: torch.Tensor | None = None) -> ReliabilityHistogram:

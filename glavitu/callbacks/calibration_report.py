@@ -3,15 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from glavitu.calibration_scores import calibration_scores, pool, print_scores
+from glavitu.calibration_scores import (
+    acquisition_scores,
+    calibration_scores,
+    pool,
+    print_scores,
+)
 from glavitu.callbacks.predictions import log_figure
+from glavitu.callbacks.region_report import tested_tiles
 from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
 from glavitu.metrics import Reliability
+from glavitu.metrics.acquisitions import acquisitions, groupings
 from glavitu.reliability_figure import draw_reliability
 
 
@@ -22,7 +30,8 @@ class CalibrationReport(Callback):
     each region, and of all pixels logged as ``test/ece``, ``test/ece_calibrated`` and
     ``test/brier``. ``reliability.png`` shows them. The task keeps all as ``test_calibration``, for
     :class:`~glavitu.callbacks.RegionReport`, which must come after this callback. A checkpoint that
-    is not calibrated has scores of raw confidence alone.
+    is not calibrated has scores of raw confidence alone. Where the test dataset tells dates or
+    sensors of its tiles, the task has the scores of these too.
 
     Args:
         output: Folder for the figure; by default the run's folder.
@@ -39,6 +48,10 @@ class CalibrationReport(Callback):
         """Start to count anew."""
         # On the task's device, where processes can add their counts up.
         self._reliability = Reliability().to(pl_module.device)
+        taken = acquisitions(tested_tiles(trainer) or ())
+        self._groups = sorted(set(taken)) if groupings(taken) else []
+        self._group_of = [self._groups.index(tile) for tile in taken] if self._groups else []
+        self._by_group = Reliability(len(self._groups)).to(pl_module.device)
 
     def on_test_batch_end(
         self,
@@ -51,13 +64,19 @@ class CalibrationReport(Callback):
     ) -> None:
         """Count the tiles of a batch; a process without tiles has no outputs."""
         if isinstance(outputs, Tensor):
-            self._reliability.update(outputs, batch["mask"].to(outputs.device), batch["region"])
+            mask = batch["mask"].to(outputs.device)
+            self._reliability.update(outputs, mask, batch["region"])
+            if self._groups and "tile" in batch:
+                groups = torch.tensor([self._group_of[tile] for tile in batch["tile"].tolist()])
+                self._by_group.update(outputs, mask, groups)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, once for all processes."""
         calibration = getattr(pl_module, "calibration", None)
         # The counts are those of all processes, so each one has to sum them.
         scores = calibration_scores(self._reliability, calibration)
+        if self._groups:
+            scores |= acquisition_scores(self._by_group, calibration, self._groups)
         pl_module.test_calibration = scores  # type: ignore[assignment]
         logged = {"ece": "ece_raw", "ece_calibrated": "ece_calibrated", "brier": "brier"}
         for name, key in logged.items():

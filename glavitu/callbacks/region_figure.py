@@ -1,8 +1,9 @@
-"""The IoU of regions as bars, with that of their tiles as points."""
+"""The IoU of regions as bars, with that of their tiles as points; and of years and sensors."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 #: Width of a bar, where regions are 1 apart.
@@ -59,6 +60,46 @@ def draw_regions(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> Fi
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper right", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def draw_groups(groups: pd.DataFrame) -> Figure:
+    """Draw the IoU of each region as bars, one for each year and sensor.
+
+    Args:
+        groups: Columns ``region``, ``year`` or ``sensor`` or both, and ``iou``.
+
+    Returns:
+        A figure that belongs to no window.
+    """
+    keys = [key for key in ("year", "sensor") if key in groups]
+    labels = groups[keys].agg(", ".join, axis=1)
+    names, regions = sorted(set(labels)), sorted(set(groups["region"]))
+    width = 0.8 / len(names)
+    figure = Figure(
+        figsize=(2 + max(4, 0.28 * len(names) * len(regions)), 4.8), dpi=120, layout="constrained"
+    )
+    axes = figure.subplots()
+    colours = colormaps["viridis"](np.linspace(0.05, 0.9, len(names)))
+    for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        own = groups[labels == name].set_index("region")["iou"].reindex(regions)
+        places = np.arange(len(regions)) + (number - (len(names) - 1) / 2) * width
+        bars = axes.bar(places, own.fillna(0), 0.92 * width, color=colour, label=name)
+        axes.bar_label(
+            bars,
+            ["" if np.isnan(value) else f"{value:.2f}" for value in own],
+            fontsize=7,
+            rotation=90 if len(names) * len(regions) > 12 else 0,
+            padding=2,
+        )
+    axes.set_xticks(np.arange(len(regions)), regions)
+    axes.tick_params(axis="x", length=0)
+    axes.set(ylim=(0, 1.1), ylabel="IoU of the glacier class")
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -16,12 +17,16 @@ from torch import Tensor
 from glavitu._version import __version__
 from glavitu.calibration import Calibration, describe_inference
 from glavitu.callbacks.predictions import log_figure
-from glavitu.callbacks.region_figure import draw_regions
+from glavitu.callbacks.region_figure import draw_groups, draw_regions
 from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
 from glavitu.inference import Inference
 from glavitu.metrics import RegionConfusion, TileConfusion
-from glavitu.metrics.tile_confusion import pool_subregions
+from glavitu.metrics.acquisitions import UNSAID
+from glavitu.metrics.tile_confusion import pool_tiles
+
+#: Titles of the tables of years and sensors.
+TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sensor"}
 
 SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 
@@ -32,8 +37,10 @@ class RegionReport(Callback):
     ``report.csv`` has the regions; ``report.json`` has the regions, subregions and tiles, the mean
     and the standard deviation over regions, the checkpoint and its options, and what
     :class:`~glavitu.callbacks.CalibrationReport` found where it comes before; ``report.png`` shows
-    the IoU of regions and tiles. The figure goes to the loggers too, and the regions as a table to
-    W&B. Only confusion counts are kept, never predictions.
+    the IoU of regions and tiles. Where the test dataset tells dates or sensors of its tiles,
+    ``report.json`` has years, sensors, and regions in these too, ``groups.csv`` the last and
+    ``groups.png`` their IoU. The figures go to the loggers too, and the regions as a table to W&B.
+    Only confusion counts are kept, never predictions.
 
     The regions are those of the task's ``test_confusion``. Tiles are counted where the test dataset
     has ``tiles``, each batch has ``tile``, which of them it is, and the task's ``test_step``
@@ -83,23 +90,35 @@ class RegionReport(Callback):
             tiles = None
         if not trainer.is_global_zero:
             return
-        with when_complete(self._folder / "report.csv") as partial:
-            regions.to_csv(partial, index=False)
         report = _origin(trainer, pl_module) | tables(regions, tiles)
         # What a CalibrationReport before this callback found.
         if (calibration := getattr(pl_module, "test_calibration", None)) is not None:
             report["calibration"] = calibration
+        groups = {} if tiles is None else pool_acquisitions(tiles, calibration or {})
+        report |= {name: _plain(table) for name, table in groups.items()}
+        written = {"report": regions} | {k: t for k, t in groups.items() if k == "groups"}
+        for name, table in written.items():
+            with when_complete(self._folder / f"{name}.csv") as partial:
+                table.to_csv(partial, index=False)
         with when_complete(self._folder / "report.json") as partial:
             partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
-        figure = draw_regions(regions, tiles)
-        with when_complete(self._folder / "report.png") as partial:
-            figure.savefig(partial)
+        self._draw("report", draw_regions(regions, tiles), trainer)
+        if groups:
+            self._draw("groups", draw_groups(groups["groups"]), trainer)
         for logger in trainer.loggers:
-            if not isinstance(logger, CSVLogger):  # beside whose log it lies already
-                log_figure(logger, "test_regions", figure, trainer.global_step)
             if isinstance(logger, WandbLogger):
                 logger.log_table("test/regions", dataframe=regions)
-        print_table(regions)
+        print_table(regions, "Glacier class, pixels pooled per region")
+        for name, table in groups.items():
+            print_table(table, f"The same by {TITLES[name]}", mean=False)
+
+    def _draw(self, name: str, figure: Figure, trainer: Trainer) -> None:
+        with when_complete(self._folder / f"{name}.png") as partial:
+            figure.savefig(partial)
+        logged = {"report": "test_regions", "groups": "test_groups"}[name]
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # beside whose log it lies already
+                log_figure(logger, logged, figure, trainer.global_step)
 
 
 def tested_tiles(trainer: Trainer) -> Any:
@@ -127,7 +146,7 @@ def tables(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> dict[str
     if tiles is None:
         subregions = tiles = pd.DataFrame()
     else:
-        subregions = pool_subregions(tiles)
+        subregions = pool_tiles(tiles, ("region", "subregion"))
     return {
         "mean": _plain(scores.mean().to_frame().T)[0],
         "std": _plain(scores.std(ddof=1).to_frame().T)[0],
@@ -137,19 +156,51 @@ def tables(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> dict[str
     }
 
 
-def print_table(table: pd.DataFrame) -> None:
-    """Print scores of regions, and their mean and standard deviation, on the terminal.
+def pool_acquisitions(
+    tiles: pd.DataFrame, calibration: Mapping[str, Any]
+) -> dict[str, pd.DataFrame]:
+    """Pool tiles by year, by sensor, and by region in these.
 
     Args:
-        table: What :meth:`glavitu.metrics.RegionConfusion.table` gives.
+        tiles: What :meth:`glavitu.metrics.TileConfusion.table` gives.
+        calibration: What :func:`glavitu.calibration_scores.acquisition_scores` gives; nothing
+            where confidence was not looked at.
+
+    Returns:
+        ``years`` and ``sensors`` where the tiles tell them, and ``groups``: their columns, the
+        scores, and ``ece_raw``, ``ece_calibrated`` and ``brier`` where they are known.
     """
-    shown = Table(title="Glacier class, pixels pooled per region")
-    shown.add_column("region")
+    pooled = {}
+    keys = [key for key in ("year", "sensor") if key in tiles and set(tiles[key]) - {UNSAID}]
+    by = {f"{key}s": [key] for key in keys} | ({"groups": ["region", *keys]} if keys else {})
+    for name, columns in by.items():
+        pooled[name] = pool_tiles(tiles, columns)
+        if calibration.get(name):
+            wanted = [*columns, "ece_raw", "ece_calibrated", "brier"]
+            scores = pd.DataFrame(calibration[name])[wanted].dropna(axis="columns", how="all")
+            pooled[name] = pooled[name].merge(scores, on=columns, how="left")
+    return pooled
+
+
+def print_table(table: pd.DataFrame, title: str, mean: bool = True) -> None:
+    """Print scores on the terminal, after them their mean and standard deviation.
+
+    Args:
+        table: The scores, and columns of text before them that tell whose they are, such as
+            :meth:`glavitu.metrics.RegionConfusion.table` gives.
+        title: Title of the table.
+        mean: Whether to print mean and standard deviation.
+    """
+    shown = Table(title=title)
+    keys = [key for key in ("region", "year", "sensor") if key in table]
+    for key in keys:
+        shown.add_column(key)
     for score in SCORES:
         shown.add_column(score.replace("_", " "), justify="right")
     for row in table.to_dict("records"):
-        shown.add_row(str(row["region"]), *(_number(float(row[score])) for score in SCORES))
-    if len(table) > 1:
+        texts = (str(row[key]) for key in keys)
+        shown.add_row(*texts, *(_number(float(row[score])) for score in SCORES))
+    if mean and len(table) > 1:
         shown.add_section()
         for name in ("mean", "std"):
             summary = getattr(table[list(SCORES)], name)()

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Sampler
 from torchgeo.datamodules import GeoDataModule
 
 from glavitu.datasets.benchmark import BenchmarkTiles, is_benchmark
+from glavitu.datasets.manifest import is_manifest
 from glavitu.datasets.rasters import GlacierRasters
 from glavitu.datasets.samplers import (
     GridWindows,
@@ -32,13 +33,14 @@ class GlacierDataModule(GeoDataModule):
 
     The root has the HDF5 files of the released benchmark; or the folders ``train``, ``val`` and
     ``test``, each with tiles as :class:`~glavitu.datasets.GlacierRasters` reads them; or all three
-    parts come from the root itself, cut out by bounds.
+    parts come from the root itself, cut out by bounds. For tests alone it may be a manifest, a CSV
+    file that lists scenes (:func:`~glavitu.datasets.manifest.read_manifest`).
 
     With several processes, each trains on windows of its own, all as many, and each window or tile
     is validated or tested by one of them.
 
     Args:
-        root: Folder of the data.
+        root: Folder of the data, or a manifest of scenes to test.
         features: Feature groups: names of known ones, or name, channels, minimum and maximum of
             your own.
         files: Name or glob pattern of each group's raster in a tile's folder; ``<group>.tif`` by
@@ -219,6 +221,8 @@ class GlacierDataModule(GeoDataModule):
             self._refuse_raster_options()
             return BenchmarkTiles(self.root, split, **self.tile_options)
         options = self.tile_options | self.raster_options | changes
+        if is_manifest(self.root):
+            return self._open_manifest(split, options)
         if not any(self.bounds.values()):
             if not (self.root / split).is_dir():
                 raise InputError(
@@ -234,6 +238,14 @@ class GlacierDataModule(GeoDataModule):
                 f"none and the folders train, val and test in {self.root}"
             )
         return GlacierRasters(self.root, bounds=bounds, **options)
+
+    def _open_manifest(self, split: str, options: dict[str, Any]) -> GlacierRasters:
+        if split != "test" or any(self.bounds.values()):
+            raise InputError(
+                f"{self.root}: a manifest lists whole scenes to test or predict; to train, "
+                "validate or calibrate, or to cut scenes by bounds, give a folder as data.root"
+            )
+        return GlacierRasters(self.root, **options)
 
     def _refuse_raster_options(self) -> None:
         named = self.raster_options | {f"{split}_bounds": b for split, b in self.bounds.items()}

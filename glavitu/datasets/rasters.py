@@ -33,7 +33,8 @@ class GlacierRasters(TileDataset, RasterDataset):
     Samples are as in :class:`~glavitu.datasets.tile_dataset.TileDataset`.
 
     Args:
-        paths: Folders to search, each with its subfolders.
+        paths: Folders to search, each with its subfolders; or manifests, CSV files that list
+            scenes (:func:`~glavitu.datasets.manifest.read_manifest`).
         features: Feature groups, in the order of the image's channels.
         files: Name or glob pattern of the raster of each group in a tile's folder; one string
             names one raster with the bands of all groups in order. By default the group's name
@@ -42,7 +43,8 @@ class GlacierRasters(TileDataset, RasterDataset):
             file for all tiles: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
             on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
         region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
-            raster tells.
+            raster tells, as the tags ``subregion``, ``date`` and ``sensor`` do; a manifest comes
+            before all of these.
         bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
         location: Adds a location vector to samples: ``'region'`` or ``'coordinates'`` (of the
             window's centre).

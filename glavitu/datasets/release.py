@@ -59,6 +59,8 @@ class ReleasedTile:
         padding: Rows at the top and columns at the left of the arrays that are padding.
         bounds: xmin, ymin, xmax, ymax of the extent in degrees.
         groups: Number of channels of each feature group that the tile has.
+        date: Empty, since the release does not tell it.
+        sensor: Empty, likewise.
     """
 
     path: Path
@@ -69,6 +71,8 @@ class ReleasedTile:
     padding: tuple[int, int]
     bounds: tuple[float, float, float, float]
     groups: Mapping[str, int]
+    date: str = ""
+    sensor: str = ""
 
     @property
     def crs(self) -> Any:

@@ -8,7 +8,7 @@ that is not at hand: in the demo, the tests and the benchmarks of speed.
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas
@@ -144,13 +144,15 @@ class SyntheticGlaciers:
         if seed < 0:
             raise InputError(f"seed is {seed}; give an integer of 0 or more")
 
-    def tile(self, split: str, region: str, index: int) -> Tile:
+    def tile(self, split: str, region: str, index: int, rise: float = 0.0) -> Tile:
         """Make one tile, whether or not it is among those that are written.
 
         Args:
             split: ``'train'``, ``'val'`` or ``'test'``.
             region: Code of any of the 11 regions.
             index: Number of the tile, 0 or more.
+            rise: How far the equilibrium line has risen since in m: the same place with its
+                glaciers retreated.
 
         Raises:
             InputError: If the split or the region is unknown, or the index negative.
@@ -162,7 +164,9 @@ class SyntheticGlaciers:
             raise InputError(f"tile index is {index}; give an integer of 0 or more")
         profile = PROFILES[region]
         rng = np.random.default_rng([self.seed, SPLITS.index(split), region_index(region), index])
-        land = landscape(rng, profile, self.size, self.resolution)
+        land = landscape(rng, profile, self.size, self.resolution, rise)
+        # Plants do not follow the ice at once.
+        profile = replace(profile, vegetation=profile.vegetation - rise)
         return Tile(
             name=f"{region}_{split}_{index:03d}",
             region=region,
@@ -203,12 +207,7 @@ class SyntheticGlaciers:
         root = Path(root)
         for split in SPLITS:
             for tile in self.split(split, progress):
-                folder = root / split / tile.name
-                for name in tile.features:
-                    with when_complete(folder / f"{name}.tif") as path:
-                        _write_geotiff(path, tile, name)
-                with when_complete(folder / "outlines.gpkg") as path:
-                    _write_outlines(path, tile)
+                write_tile(tile, root / split / tile.name)
         return root
 
     def write_hdf5(self, root: str | os.PathLike[str], progress: bool = True) -> Path:
@@ -269,6 +268,20 @@ def band_ratio(
     blue, red, swir1 = optical[0], optical[2], optical[4]
     # As a product, since noise can bring the shortwave infrared to 0 and below.
     return np.asarray((red >= threshold * swir1) & (blue >= minimum_blue))
+
+
+def write_tile(tile: Tile, folder: Path) -> None:
+    """Write a tile as GeoTIFFs, one for each feature group, and its outlines as a GeoPackage.
+
+    Args:
+        tile: The tile.
+        folder: Folder to write to; made if missing. Files that exist are overwritten.
+    """
+    for name in tile.features:
+        with when_complete(folder / f"{name}.tif") as path:
+            _write_geotiff(path, tile, name)
+    with when_complete(folder / "outlines.gpkg") as path:
+        _write_outlines(path, tile)
 
 
 def _check_region(region: str) -> None:

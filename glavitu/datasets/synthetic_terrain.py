@@ -144,7 +144,11 @@ class Drainage:
 
 
 def landscape(
-    rng: np.random.Generator, profile: RegionProfile, size: int, resolution: float
+    rng: np.random.Generator,
+    profile: RegionProfile,
+    size: int,
+    resolution: float,
+    rise: float = 0.0,
 ) -> Landscape:
     """Make the land and the ice of a tile.
 
@@ -153,15 +157,18 @@ def landscape(
         profile: The region.
         size: Height and width in pixels.
         resolution: Size of a pixel in m.
+        rise: How far the equilibrium line has risen since in m, so that the glaciers of the same
+            land have retreated.
     """
     margin = max(4, size // 16)
     cells, cell = (size + 1) // 2 + 2 * margin, 2 * resolution
     inner = slice(margin, -margin)
     land, drainage = _land(rng, profile, cells, cell)
     share = np.clip(profile.accumulation * rng.uniform(0.7, 1.3), 0, 1)
-    height = land - np.quantile(land[inner, inner], 1 - share)
+    height = land - np.quantile(land[inner, inner], 1 - share) - np.float32(rise)
+    line = profile.equilibrium_line + rise
     level = np.quantile(height[inner, inner], profile.water * rng.uniform(0, 2))
-    level = max(level, -profile.equilibrium_line)
+    level = max(level, -line)
     thickness = _ice(rng, profile, height, drainage, cell)
 
     def refine(coarse: FloatArray, order: int) -> FloatArray:
@@ -179,7 +186,7 @@ def landscape(
     rough = np.where(ice, 6 * texture, 0)
     surface = np.maximum(height + thickness - rough, level).astype(np.float32)
     return Landscape(
-        elevation=surface + np.float32(profile.equilibrium_line),
+        elevation=surface + np.float32(line),
         ice=ice,
         debris=_debris(rng, profile, surface, thickness, ice),
         water=water & ~ice,

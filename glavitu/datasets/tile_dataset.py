@@ -40,6 +40,8 @@ class Tile(Protocol):
         extent: The part of the raster that belongs to the dataset, in pixels.
         crs: Its coordinate reference system, rasterio's.
         transform: Affine transform of the whole raster.
+        date: When it was taken, as ISO 8601 writes it; empty where unknown.
+        sensor: What took it, empty where unknown.
     """
 
     @property
@@ -54,6 +56,10 @@ class Tile(Protocol):
     def crs(self) -> Any: ...  # noqa: D102
     @property
     def transform(self) -> Any: ...  # noqa: D102
+    @property
+    def date(self) -> str: ...  # noqa: D102
+    @property
+    def sensor(self) -> str: ...  # noqa: D102
 
 
 AnyTile = TypeVar("AnyTile", bound=Tile)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_manifest
 from glavitu.datasets.outlines import (
     RASTER_SUFFIXES,
     VECTOR_SUFFIXES,
@@ -40,6 +41,8 @@ class RasterTile:
         extent: The part of the raster that belongs to the dataset, in pixels.
         crs: Its coordinate reference system.
         transform: Affine transform of the whole raster.
+        date: When it was taken, such as ``'2020-08-31'`` or ``'2020'``; empty where unknown.
+        sensor: What took it, empty where unknown.
     """
 
     name: str
@@ -50,6 +53,8 @@ class RasterTile:
     extent: Window
     crs: Any
     transform: Any
+    date: str = ""
+    sensor: str = ""
 
 
 def find_tiles(
@@ -60,10 +65,10 @@ def find_tiles(
     region: str | None,
     bounds: Sequence[float] | None,
 ) -> tuple[RasterTile, ...]:
-    """Find and check the tiles below folders.
+    """Find and check the tiles below folders, and the scenes of manifests.
 
     Args:
-        roots: Folders to search, each with its subfolders.
+        roots: Folders to search, each with its subfolders; or manifests, which are CSV files.
         groups: Feature groups of the image's channels.
         patterns: Names or glob patterns of the rasters in a tile's folder.
         outlines: The same of the labels, or the absolute path of one file for all tiles; None for
@@ -78,10 +83,9 @@ def find_tiles(
         _check_bounds(bounds)
     tiles = []
     for root in roots:
-        folders = _tile_folders(root, patterns)
-        for folder in tqdm(folders, desc=f"{root}: checking tiles", leave=False, delay=5):
-            name = "_".join(folder.relative_to(root).parts) or folder.resolve().name
-            tile = _describe(name, folder, groups, patterns, outlines, region, bounds)
+        scenes = _scenes(root, groups, patterns)
+        for scene in tqdm(scenes, desc=f"{root}: checking tiles", leave=False, delay=5):
+            tile = _describe(scene, groups, patterns, outlines, region, bounds)
             if tile is not None:
                 tiles.append(tile)
     if not tiles:
@@ -108,9 +112,27 @@ def pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -
     return Window(round(top), round(left), round(bottom - top), round(right - left))
 
 
+def _scenes(root: Path, groups: Sequence[FeatureGroup], patterns: Patterns) -> list[TileEntry]:
+    """List the tiles of a folder or a manifest; what their rasters' tags say is left empty."""
+    if is_manifest(root):
+        return read_manifest(root, groups)
+    return [
+        TileEntry(
+            name="_".join(folder.relative_to(root).parts) or folder.resolve().name,
+            source=str(folder),
+            folder=folder,
+            files={},
+            outlines=None,
+            region="",
+            date="",
+            sensor="",
+        )
+        for folder in _tile_folders(root, patterns)
+    ]
+
+
 def _describe(
-    name: str,
-    folder: Path,
+    tile: TileEntry,
     groups: Sequence[FeatureGroup],
     patterns: Patterns,
     outlines: str | None,
@@ -118,10 +140,7 @@ def _describe(
     bounds: Sequence[float] | None,
 ) -> RasterTile | None:
     """Check a tile and describe it; None if it lies outside the bounds."""
-    if isinstance(patterns, str):
-        files: Files = _only(folder, patterns, RASTER_SUFFIXES)
-    else:
-        files = {n: _only(folder, p, RASTER_SUFFIXES) for n, p in patterns.items()}
+    files = _files(tile, patterns)
     with Scene(files, groups) as scene:
         extent: Window | None = scene.bounds
         if bounds is not None:
@@ -132,21 +151,23 @@ def _describe(
         if empty:
             raise InputError(
                 f"no pixel has data in {', '.join(map(str, empty))}; check the nodata value, which "
-                f"rio info shows, or remove the tile {folder}"
+                f"rio info shows, or remove the tile {tile.source}"
             )
         labels = None
         if outlines is not None:
-            path = _only(folder, outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
+            path = _labels(tile, outlines)
             labels = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
         try:
-            index = region_index(region or scene.tags.get("region"))
+            index = region_index(tile.region or region or scene.tags.get("region"))
         except InputError as error:
             raise InputError(
-                f"{folder}: {error}. Set the tag `region` of its first raster, or the region of "
-                "all tiles (data.region)"
+                f"{tile.source}: {error}. Set the tag `region` of its first raster, or the region "
+                "of all tiles (data.region)"
             ) from None
+        date = tile.date or scene.tags.get("date", "")
+        check_date(date, tile.source)
         return RasterTile(
-            name,
+            tile.name,
             files,
             labels,
             index,
@@ -154,7 +175,32 @@ def _describe(
             extent,
             scene.crs,
             scene.transform,
+            date,
+            tile.sensor or scene.tags.get("sensor", ""),
         )
+
+
+def _files(tile: TileEntry, patterns: Patterns) -> Files:
+    """Return the rasters of a tile: those that it names, and those that its folder has."""
+    if tile.folder is None:
+        return tile.files
+    if isinstance(patterns, str):
+        return _only(tile.folder, patterns, RASTER_SUFFIXES)
+    return {
+        name: tile.files.get(name) or _only(tile.folder, pattern, RASTER_SUFFIXES)
+        for name, pattern in patterns.items()
+    } | dict(tile.files)
+
+
+def _labels(tile: TileEntry, outlines: str) -> Path:
+    if tile.outlines is not None:
+        return tile.outlines
+    if tile.folder is None and not Path(outlines).is_absolute():
+        raise InputError(
+            f"{tile.source}: names no outlines; fill in the column outlines, or give one file for "
+            "all (data.outlines)"
+        )
+    return _only(tile.folder or Path(), outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
 
 
 def _check_bounds(bounds: Sequence[float]) -> None:

@@ -140,6 +140,10 @@ class Reliability(Metric):
     Raw confidence is 1 - H (:func:`~glavitu.confidence.confidence`), and a pixel is right where the
     most probable class is the true one. The state is summed over processes and is exact.
 
+    Args:
+        rows: Number of groups of tiles that are kept apart, by default the 11 regions and the
+            unknown one.
+
     Example:
         >>> import torch
         >>> metric = Reliability()
@@ -160,13 +164,13 @@ class Reliability(Metric):
     correct: Tensor
     squared_errors: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, rows: int = UNKNOWN + 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Rows are regions, the last one unknown. All are integers, which every device can add.
+        # All are integers, which every device can add.
         for name in ("counts", "confidence_sums", "correct"):
-            zeros = torch.zeros(UNKNOWN + 1, RESOLUTION, dtype=torch.long)
+            zeros = torch.zeros(rows, RESOLUTION, dtype=torch.long)
             self.add_state(name, default=zeros, dist_reduce_fx="sum")
-        zeros = torch.zeros(UNKNOWN + 1, dtype=torch.long)
+        zeros = torch.zeros(rows, dtype=torch.long)
         self.add_state("squared_errors", default=zeros, dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, mask: Tensor, region: Tensor) -> None:
@@ -176,7 +180,7 @@ class Reliability(Metric):
             probabilities: float (B, classes, H, W), class probabilities. Pixels where one is NaN
                 are left out.
             mask: int (B, H, W), true classes, on the same device.
-            region: int64 (B,), region indices, 11 for unknown.
+            region: int64 (B,), region indices, 11 for unknown; or indices of other groups.
         """
         region = region.to(self.counts.device)
         rows = max(1, CHUNK // max(1, mask.shape[-1]))
@@ -207,7 +211,7 @@ class Reliability(Metric):
         self.squared_errors.index_add_(0, region, units[None].to(region.device))
 
     def compute(self) -> tuple[ReliabilityHistogram, Tensor]:
-        """Return the histogram, (12, 1000), and the sums of squared errors, float64 (12,).
+        """Return the histogram, (rows, 1000), and the sums of squared errors, float64 (rows,).
 
         Both are of all regions on the CPU.
         """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from glavitu.metrics.acquisitions import acquisitions, groupings
 from glavitu.metrics.region_confusion import COUNTS, confusion_counts, with_scores
 from glavitu.regions import region_name
 
@@ -27,7 +28,8 @@ class TileConfusion(Metric):
     Example:
         >>> import torch
         >>> from types import SimpleNamespace
-        >>> tiles = [SimpleNamespace(name=name, region=5, subregion="HMA1") for name in "ab"]
+        >>> kind = {"region": 5, "subregion": "HMA1", "date": "", "sensor": ""}
+        >>> tiles = [SimpleNamespace(name=name, **kind) for name in "ab"]
         >>> metric = TileConfusion(tiles)
         >>> prediction, mask = torch.tensor([[[1, 1, 0]]]), torch.tensor([[[1, 0, 0]]])
         >>> metric.update(prediction, mask, tile=torch.tensor([1]))
@@ -66,7 +68,8 @@ class TileConfusion(Metric):
     def table(self) -> pd.DataFrame:
         """Return one row per tile that has pixels, in the dataset's order.
 
-        Columns are ``tile``, ``region``, ``subregion`` (empty where unknown) and those of
+        Columns are ``tile``, ``region``, ``subregion`` (empty where unknown), where one is known
+        ``date``, ``year`` and ``sensor``, and those of
         :func:`~glavitu.metrics.region_confusion.with_scores`.
         """
         counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
@@ -77,23 +80,29 @@ class TileConfusion(Metric):
                 "subregion": [tile.subregion for tile in self.tiles],
             }
         )
+        taken = acquisitions(self.tiles)
+        if groupings(taken):
+            named["date"] = [tile.date for tile in self.tiles]
+            named["year"] = [acquisition.year for acquisition in taken]
+            named["sensor"] = [acquisition.sensor for acquisition in taken]
         table = with_scores(named.join(counts))
         return table[table["pixels"] > 0].reset_index(drop=True)
 
 
-def pool_subregions(tiles: pd.DataFrame) -> pd.DataFrame:
-    """Pool the pixels of tiles over subregions.
+def pool_tiles(tiles: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Pool the pixels of tiles.
 
     Args:
         tiles: What :meth:`TileConfusion.table` gives.
+        keys: Its columns by which tiles are grouped, such as ``('region', 'subregion')``.
 
     Returns:
-        One row per subregion: ``region``, ``subregion``, the number of ``tiles``, and the columns
-        of :func:`~glavitu.metrics.region_confusion.with_scores`. Tiles whose subregion is unknown
-        are left out.
+        One row per group: the keys, the number of ``tiles``, and the columns of
+        :func:`~glavitu.metrics.region_confusion.with_scores`. Tiles of which a key is empty are
+        left out.
     """
-    known = tiles[tiles["subregion"] != ""]
-    groups = known.groupby(["region", "subregion"])
+    known = tiles[(tiles[list(keys)] != "").all(axis=1)]
+    groups = known.groupby(list(keys))
     counts = groups[list(COUNTS)].sum()
     counts.insert(0, "tiles", groups.size())
     return with_scores(counts.reset_index())

@@ -17,7 +17,7 @@ from PIL import Image
 from glavitu._version import __version__
 from glavitu.errors import InputError
 from glavitu.report.plot import plot_regions
-from glavitu.report.runs import CALIBRATION, SCORES, Run
+from glavitu.report.runs import ACQUISITIONS, CALIBRATION, SCORES, Run
 
 #: Colours of the runs, in turn; told apart with colour-blind eyes, on light and on dark.
 COLOURS = ("#3b8bc9", "#e08214", "#4d9221", "#b05cc4", "#c9485b", "#1fa39a", "#8a8a3a", "#7a7f99")
@@ -109,6 +109,7 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
             "Subregions", runs, [run.subregions for run in runs], ("subregion", "region")
         ),
         tiles=_long("Tiles", runs, [run.tiles for run in runs], ("tile", "region", "subregion")),
+        acquisitions=_acquisitions(runs),
         summaries=[_summary(run) for run in runs],
         calibration=[(name, LABELS[name]) for name in CALIBRATION],
         options=_options(runs),
@@ -174,6 +175,27 @@ def _long(
         for name in numbers
     ]
     return Table(caption, columns, rows.to_dict("records"), foot if summarised else [])
+
+
+def _acquisitions(runs: Sequence[Run]) -> list[Table]:
+    """Put the tables of years and sensors together, of the runs that have them."""
+    captions = {
+        "years": "Years",
+        "sensors": "Sensors",
+        "groups": "Regions by year and sensor",
+    }
+    tables = []
+    for key, caption in captions.items():
+        own = [run for run in runs if key in run.acquisitions]
+        frames = [run.acquisitions[key] for run in own]
+        texts = [name for name in ACQUISITIONS[key] if any(name in frame for frame in frames)]
+        if own:
+            filled = [
+                frame.reindex(columns=[*dict.fromkeys([*texts, *frame.columns])])
+                for frame in frames
+            ]
+            tables.append(_long(caption, own, filled, texts))
+    return tables
 
 
 def _means(table: pd.DataFrame) -> dict[str, pd.Series]:

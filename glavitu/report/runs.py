@@ -22,6 +22,13 @@ TEXTS = {
     "tiles": ("tile", "region", "subregion"),
 }
 
+#: The same of the tables of a test of several years or sensors; what no tile tells is left out.
+ACQUISITIONS = {
+    "years": ("year",),
+    "sensors": ("sensor",),
+    "groups": ("region", "year", "sensor"),
+}
+
 REMEDY = "test again: `glavitu test --ckpt_path CKPT --data.root DATA` writes it"
 
 
@@ -38,6 +45,8 @@ class Run:
             ``brier`` where the confidence was examined; NaN where undefined.
         subregions: ``region``, ``subregion``, ``tiles`` (number), ``pixels`` and the scores.
         tiles: ``tile``, ``region``, ``subregion``, ``pixels`` and the scores.
+        acquisitions: Scores by ``year`` (years), by ``sensor`` (sensors), and by ``region`` and
+            these (groups), where the test tells years or sensors; otherwise empty.
         calibration: The same three of all pixels together; NaN where unknown.
         config: The configuration of the run, None where it is not in the folder.
         samples: Picture of each tile that has one.
@@ -50,6 +59,7 @@ class Run:
     regions: pd.DataFrame
     subregions: pd.DataFrame
     tiles: pd.DataFrame
+    acquisitions: dict[str, pd.DataFrame]
     calibration: dict[str, float]
     config: str | None
     samples: dict[str, Path]
@@ -96,6 +106,11 @@ def _read_run(folder: Path, name: str) -> Run:
         raise InputError(f"{path}: the table regions is missing or empty; {REMEDY}")
     if tables["regions"]["region"].duplicated().any():
         raise InputError(f"{path}: the table regions has a region twice; {REMEDY}")
+    acquisitions = {
+        key: _table(report[key], key, _said(report[key], texts), path)
+        for key, texts in ACQUISITIONS.items()
+        if report.get(key)
+    }
     calibration, of_regions = _calibration(report, path)
     tables["regions"] = tables["regions"].merge(of_regions, on="region", how="left")
     config = folder / "config.yaml"
@@ -104,11 +119,18 @@ def _read_run(folder: Path, name: str) -> Run:
         folder=folder,
         origin={key: _text(report.get(key)) for key in ("glavitu", "date", "checkpoint")},
         options=_object(report, "options", path),
+        acquisitions=acquisitions,
         calibration=calibration,
         config=config.read_text("utf-8", errors="replace") if config.is_file() else None,
         samples={sample.stem: sample for sample in sorted(folder.glob("samples/*.png"))},
         **tables,
     )
+
+
+def _said(rows: Any, texts: Sequence[str]) -> Sequence[str]:
+    """Return the columns of text that the first row has, as year or sensor may not be known."""
+    first = rows[0] if isinstance(rows, list) and isinstance(rows[0], dict) else {}
+    return [name for name in texts if name in first] or texts
 
 
 def _table(rows: Any, key: str, texts: Sequence[str], path: Path) -> pd.DataFrame:
@@ -124,13 +146,16 @@ def _table(rows: Any, key: str, texts: Sequence[str], path: Path) -> pd.DataFram
         if name in texts:
             table[name] = [_text(value) for value in table[name]]
             continue
+        if name in ("date", "year", "sensor"):  # of tiles, beside the groups
+            table[name] = [_text(value) for value in table[name]]
+            continue
         try:
             table[name] = pd.to_numeric(table[name]).astype(float)
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"{path}: {key}: {name} is not a number ({error}); {REMEDY}"
             ) from error
-    if key in TEXTS:
+    if key in TEXTS or key in ACQUISITIONS:
         table = table.assign(**{name: np.nan for name in SCORES if name not in table})
     return table
 

@@ -5,14 +5,12 @@ import pytest
 import torch
 
 from glavitu.metrics import RegionConfusion, TileConfusion
-from glavitu.metrics.tile_confusion import pool_subregions
+from glavitu.metrics.tile_confusion import pool_tiles
 
+PLACES = [("a", 5, "HMA1"), ("b", 5, "HMA2"), ("c", 5, "HMA1"), ("d", 9, ""), ("unseen", 9, "")]
 TILES = [
-    SimpleNamespace(name="a", region=5, subregion="HMA1"),
-    SimpleNamespace(name="b", region=5, subregion="HMA2"),
-    SimpleNamespace(name="c", region=5, subregion="HMA1"),
-    SimpleNamespace(name="d", region=9, subregion=""),
-    SimpleNamespace(name="unseen", region=9, subregion=""),
+    SimpleNamespace(name=name, region=region, subregion=subregion, date="", sensor="")
+    for name, region, subregion in PLACES
 ]
 
 
@@ -51,7 +49,7 @@ def test_subregions_pool_pixels_rather_than_averaging_scores():
     metric.update(some, ones, torch.tensor([2]))
     metric.update(zeros, zeros, torch.tensor([1]))
     metric.update(ones, ones, torch.tensor([3]))
-    table = pool_subregions(metric.table()).set_index("subregion")
+    table = pool_tiles(metric.table(), ("region", "subregion")).set_index("subregion")
     assert table.index.tolist() == ["HMA1", "HMA2"]
     assert table.loc["HMA1", ["region", "tiles", "pixels"]].tolist() == ["HMA", 2, 16]
     assert table.loc["HMA1", "iou"] == pytest.approx(10 / 16)
@@ -62,6 +60,6 @@ def test_no_subregions_are_no_rows():
     metric = TileConfusion(TILES[3:])
     ones = torch.ones(1, 1, 8, dtype=torch.long)
     metric.update(ones, ones, torch.tensor([0]))
-    table = pool_subregions(metric.table())
+    table = pool_tiles(metric.table(), ("region", "subregion"))
     assert table.empty
     assert {"subregion", "iou"} <= set(table.columns)
