@@ -1,12 +1,13 @@
-"""Means of uncertainty compared on the synthetic benchmark: IoU, calibration and cost.
+"""Calibration and means of uncertainty on the synthetic benchmark: IoU, errors and cost.
 
 Takes the models of the global strategy that benchmarks/strategies.py trained, calibrates a copy of
 each on the validation tiles with the same means, and tests it: one prediction, test-time
-augmentation, Monte Carlo dropout, and the ensemble of the seeds' models. Scores that are there
-already are kept:
+augmentation, Monte Carlo dropout, and the ensemble of the seeds' models; and one prediction with a
+curve for each region. Scores that are there already are kept:
 
     python benchmarks/uncertainty.py run --runs runs/strategies
     python benchmarks/uncertainty.py table
+    python benchmarks/uncertainty.py calibration
 """
 
 import argparse
@@ -21,6 +22,9 @@ from strategies import REGIONS, ROOT, SEEDS, Run, best
 RESULTS = ROOT / "benchmarks" / "results" / "uncertainty.json"
 MEANS = ("single", "tta", "mc-dropout:10", "ensemble")
 
+#: One prediction, calibrated with a curve for each region.
+PER_REGION = "per-region"
+
 
 def measure(means: str, seed: int, runs: Path) -> dict:
     """Calibrate and test one model, and return the scores of each region and the time a tile."""
@@ -31,12 +35,13 @@ def measure(means: str, seed: int, runs: Path) -> dict:
     folder.mkdir()
     checkpoint = folder / "model.ckpt"
     shutil.copy(best(runs / Run(seed, "global", "optical_dem").name), checkpoint)
-    words = {"single": [], "ensemble": []}.get(means, [means])
+    words = {"single": [], "ensemble": [], PER_REGION: []}.get(means, [means])
     if means == "ensemble":
         others = [s for s in SEEDS if s != seed]
         words = [str(best(runs / Run(s, "global", "optical_dem").name)) for s in others]
     place = [f"--data.root={runs / 'benchmark'}"]
     calibrate = ["calibrate", "--checkpoint", str(checkpoint), *place, f"--output={folder}"]
+    calibrate += ["--per-region"] if means == PER_REGION else []
     assert main([*calibrate, *(["--inference", *words] if words else [])]) == 0
     test = ["test", f"--ckpt_path={checkpoint}", *place, f"--region_report.output={folder}"]
     test += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
@@ -58,7 +63,7 @@ def run(runs: Path, seeds: list[int]) -> None:
     """Measure what is not there yet."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for seed in seeds:
-        for means in MEANS:
+        for means in (*MEANS, PER_REGION):
             name = f"{means}-seed{seed}"
             # An ensemble of all seeds is the same from whichever it starts.
             if name in results or (means == "ensemble" and seed != SEEDS[0]):
@@ -86,6 +91,29 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def calibration() -> str:
+    """Make the table of Markdown: calibration error of each region, means over the seeds."""
+    results = json.loads(RESULTS.read_text()).values()
+    columns = {"raw": "ece_raw", "one curve": "ece_calibrated"}
+    tables = {
+        title: pd.DataFrame({e["seed"]: _of(e, key) for e in results if e["means"] == "single"})
+        for title, key in columns.items()
+    }
+    own = {e["seed"]: _of(e, "ece_calibrated") for e in results if e["means"] == PER_REGION}
+    tables["a curve a region"] = pd.DataFrame(own)
+    lines = [f"| region | {' | '.join(tables)} |", "| --- |" + " --- |" * len(tables)]
+    for region in (*REGIONS, "mean"):
+        rows = (t.mean() if region == "mean" else t.loc[region] for t in tables.values())
+        cells = (f"{row.mean():.3f} ± {row.std():.3f}" for row in rows)
+        lines.append(f"| {region} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _of(entry: dict, score: str) -> dict[str, float]:
+    """Return a score of each region."""
+    return {region: scores[score] for region, scores in entry["regions"].items()}
+
+
 def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,12 +121,13 @@ def main() -> None:
     runs = commands.add_parser("run", help="calibrate and test")
     runs.add_argument("--runs", type=Path, default=Path("runs/strategies"))
     runs.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    commands.add_parser("table", help="print the table")
+    commands.add_parser("table", help="print the table of means of uncertainty")
+    commands.add_parser("calibration", help="print the table of calibration errors")
     options = parser.parse_args()
     if options.command == "run":
         run(options.runs, options.seeds)
     else:
-        print(table())
+        print({"table": table, "calibration": calibration}[options.command]())
 
 
 if __name__ == "__main__":

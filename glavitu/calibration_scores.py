@@ -67,6 +67,7 @@ def acquisition_scores(
         pixels: its region, year or sensor, and the scores of :func:`calibration_scores`.
     """
     raw, squared = metric.compute()
+    squared = squared.reshape(-1)  # torchmetrics makes a scalar of a single row
     regions = [group.region for group in groups]
     calibrated = None if calibration is None else calibration.recalibrated(raw, regions)
     tables = {}

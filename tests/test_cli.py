@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,20 @@ def test_python_m_is_the_same():
     assert done.stdout.startswith("glavitu 0.")
 
 
-@pytest.mark.parametrize("command", ["demo", "map", "import-keras", "fit"])
+COMMANDS = [
+    *("demo", "fit", "validate", "test", "predict", "calibrate", "map", "compare", "report"),
+    *("info", "convert", "import-keras"),
+]
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    ([a-z-]+)(?: {2,}|$)", capsys.readouterr().out, flags=re.MULTILINE)
+    assert set(listed) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])

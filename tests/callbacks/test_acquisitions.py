@@ -131,3 +131,12 @@ def test_sensors_alone_make_groups_too(tmp_path):
     ]
     page = write_report([output], tmp_path / "report.html").read_text()
     assert "Regions by year and sensor" in page
+
+
+def test_a_single_scene_is_a_group(manifest, tmp_path):
+    manifest.write_text("scene,date\ntest/a,2000\n")
+    callbacks = [CalibrationReport(str(tmp_path)), RegionReport(str(tmp_path))]
+    trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
+    trainer.test(Echo(), data_module(manifest), verbose=False)
+    (group,) = json.loads((tmp_path / "report.json").read_text())["groups"]
+    assert group["brier"] == pytest.approx((35 * 0.01 + 5 * 0.81) / 40, abs=1e-6)
