@@ -1,7 +1,7 @@
 """What all datasets of tiles share: windows on each tile's own grid, as TorchGeo's samples."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import geopandas as gpd
@@ -28,6 +28,9 @@ from glavitu.regions import (
     region_vector,
 )
 from glavitu.windows import Window, intersection
+
+#: Rows of a tile that are read at once; windows of training have fewer.
+STRIP = 512
 
 
 class Tile(Protocol):
@@ -181,12 +184,13 @@ class TileDataset(GeoDataset):
         image = torch.zeros(sum(map(len, self.features)), window.height, window.width)
         mask = torch.zeros(window.height, window.width, dtype=torch.int64)
         inside = intersection(window, tile.extent)
-        if inside is not None:
-            top, left = inside.row - window.row, inside.col - window.col
-            rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
-            image[:, rows, cols] = self._read_image(number, inside)
+        # In strips, since reading needs several times the memory of what is read.
+        for strip in _strips(inside):
+            top, left = strip.row - window.row, strip.col - window.col
+            rows, cols = slice(top, top + strip.height), slice(left, left + strip.width)
+            image[:, rows, cols] = self._read_image(number, strip)
             if self._labelled(number):
-                mask[rows, cols] = self._read_mask(number, inside)
+                mask[rows, cols] = self._read_mask(number, strip)
         sample: dict[str, Any] = {
             "image": image,
             "region": torch.tensor(tile.region),
@@ -304,6 +308,14 @@ def choose(
             f"{', '.join(has)}. Choose from these (data.regions, data.subregions)"
         )
     return kept
+
+
+def _strips(window: Window | None) -> Iterator[Window]:
+    """Cut a window into strips of some hundred rows; there are none of no window."""
+    if window is not None:
+        for row in range(0, window.height, STRIP):
+            height = min(STRIP, window.height - row)
+            yield Window(window.row + row, window.col, height, window.width)
 
 
 def _index(tiles: Sequence[Tile]) -> gpd.GeoDataFrame:

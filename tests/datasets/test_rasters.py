@@ -163,6 +163,20 @@ def test_bounds_elsewhere_are_refused(tile):
         GlacierRasters(tile, [RGB], bounds=(0, 0, 10, 10))
 
 
+def test_high_tiles_are_read_in_strips_that_do_not_show(tmp_path):
+    values = rgb_values(shape=(1100, 7))
+    write_raster(tmp_path / "rgb.tif", values)
+    write_outlines(tmp_path / "outlines.gpkg", pixels_box(2, 500, 5, 1030))
+    dataset = GlacierRasters(tmp_path, [RGB])
+    sample = dataset[TileWindow(0, Window(-3, -1, 1110, 9))]
+    expected = np.zeros((3, 1110, 9), np.float32)
+    expected[:, 3:1103, 1:8] = values.astype(np.float32) / 255
+    torch.testing.assert_close(sample["image"], torch.from_numpy(expected))
+    mask = np.zeros((1110, 9), np.int64)
+    mask[503:1033, 3:6] = 1
+    np.testing.assert_array_equal(sample["mask"], mask)
+
+
 @pytest.mark.parametrize("location", ["region", "coordinates"])
 def test_location_vectors(tile, location):
     dataset = GlacierRasters(tile, [RGB], location=location)
