@@ -33,7 +33,7 @@ def measure(seed: int, runs: Path) -> list[dict]:
     calibrate = ["calibrate", "--checkpoint", str(checkpoint), f"--output={folder}"]
     assert main([*calibrate, f"--data.root={runs / 'benchmark'}"]) == 0
     test = ["test", f"--ckpt_path={checkpoint}", f"--data.root={runs / 'scenes' / 'scenes.csv'}"]
-    test += [f"--region_report.output={folder}", f"--worst_tiles.output={folder}"]
+    test += [f"--region_report.output={folder}"]
     test += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
     test += [f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
     assert main(test) == 0
