@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from glavitu import map_cli
 from glavitu._version import __version__
 from glavitu.errors import InputError
 
@@ -18,17 +19,6 @@ LIGHTNING = {
 }
 
 CALIBRATE = "fit a curve that makes the confidence of a checkpoint its expected accuracy"
-
-#: Options of `map` and the feature groups whose rasters they take.
-RASTERS = {
-    "optical": ("optical", "top-of-atmosphere reflectance: blue, green, red, nir, swir1, swir2"),
-    "elevation": ("dem", "elevation in metres; a second band may give the slope in degrees"),
-    "slope": ("slope", "slope in degrees; computed from the elevation where not given"),
-    "co-pol-sar": ("co_pol_sar", "sigma0 (linear), co-polarised: ascending, descending"),
-    "cross-pol-sar": ("cross_pol_sar", "sigma0 (linear), cross-polarised: ascending, descending"),
-    "in-sar": ("in_sar", "interferometric coherence: ascending, descending"),
-    "thermal": ("thermal", "brightness temperature in kelvin"),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in LIGHTNING.items():
         commands.add_parser(name, help=text, add_help=False)
     commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
-    _add_map(commands)
+    map_cli.add_parser(commands)
     _add_compare(commands)
     _add_report(commands)
     _add_info(commands)
@@ -117,84 +107,6 @@ def _demo(options: argparse.Namespace) -> None:
     from glavitu.demo import demo
 
     demo(options.output, options.seed)
-
-
-def _add_map(commands: Commands) -> None:
-    text = "map the glaciers of a scene: outlines, confidence and a picture"
-    parser = commands.add_parser(
-        "map",
-        help=text,
-        description="Map the glaciers of a scene. Give a raster for each feature group that the "
-        "checkpoint was trained on; all on one grid. Writes outlines.tif (1 = glacier, 255 = no "
-        "data), confidence.tif (0 to 1, calibrated where the checkpoint is), outlines.gpkg "
-        "(polygons with area and confidence) and preview.png.",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        required=True,
-        metavar="CKPT",
-        help="trained model, from `glavitu fit` or `glavitu import-keras`",
-    )
-    rasters = parser.add_argument_group("rasters (GeoTIFF or what GDAL reads)")
-    for option, (_, help_text) in RASTERS.items():
-        rasters.add_argument(f"--{option}", metavar="FILE", help=help_text)
-    rasters.add_argument(
-        "--feature",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="raster of a feature group of your own; may be repeated",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the map")
-    parser.add_argument(
-        "--region",
-        metavar="CODE",
-        help="region of the scene, such as HMA, for models with region encoding and those "
-        "calibrated per region",
-    )
-    parser.add_argument(
-        "--batch-size", type=int, default=4, help="windows predicted at once (%(default)s)"
-    )
-    parser.add_argument(
-        "--inference",
-        nargs="+",
-        default=[],
-        metavar="HOW",
-        help="map the mean of several predictions: 'tta' sees each window in the 8 symmetries of "
-        "the square (8 times the time); 'mc-dropout:N' predicts N times with dropout on (N times; "
-        "10 where :N is left out); further checkpoints make an ensemble with the first (as many "
-        "times as there are checkpoints). Several of these multiply",
-    )
-    parser.set_defaults(run=_map)
-
-
-def _map(options: argparse.Namespace) -> None:
-    import torch
-
-    from glavitu.mapping import map_scene
-    from glavitu.tasks import GlaViTUTask
-
-    files = {
-        group: getattr(options, option.replace("-", "_"))
-        for option, (group, _) in RASTERS.items()
-        if getattr(options, option.replace("-", "_")) is not None
-    }
-    for feature in options.feature:
-        name, equals, path = feature.partition("=")
-        if not (name and equals and path):
-            raise InputError(f"--feature {feature!r}: expected NAME=FILE, such as rgb=scene.tif")
-        if name in files:
-            raise InputError(f"--feature {feature!r}: {name!r} is given twice; give it once")
-        files[name] = path
-    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference)
-    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
-    result = map_scene(
-        task, files, options.output, region=options.region, batch_size=options.batch_size
-    )
-    plural = "" if result.glaciers == 1 else "s"
-    print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2")
-    for path in (result.outlines, result.classes, result.confidence, result.preview):
-        print(f"  {path}")
 
 
 def _add_compare(commands: Commands) -> None:

@@ -84,7 +84,8 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     console.rule(f"4. A map of a scene in {MAPPED_REGION}")
     tile = next(t for t in dataset.tiles if t.name.startswith(MAPPED_REGION))
     assert isinstance(tile.files, dict)
-    result = map_scene(task, tile.files, output / "map")
+    # The demo makes its world anew, so that an older map is of other files.
+    result = map_scene(task, tile.files, output / "map", overwrite=True)
     figure = output / "demo.png"
     draw(dataset, dataset.tiles.index(tile), result, figure)
 

@@ -5,11 +5,13 @@ windows of 384 pixels step by 192, and each window's class probabilities are wei
 around its centre. Geometry and tensors only; no files.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from glavitu.errors import InputError
 
 
 class Window(NamedTuple):
@@ -49,6 +51,25 @@ def centred_padding(size: int, window: int) -> Padding:
     return Padding(before, padded - size - before, padded)
 
 
+def window_stride(window: int, overlap: float) -> int:
+    """Step between windows that share a part of their pixels.
+
+    Args:
+        window: Window size in pixels.
+        overlap: Part of a window's width that it shares with the next; 0.5 as published.
+
+    Raises:
+        InputError: If the overlap is not in [0, 1) or the step not a whole number of pixels.
+    """
+    step = window * (1 - overlap)
+    if not 0 <= overlap < 1 or step < 1 - 1e-6 or abs(step - round(step)) > 1e-6:
+        raise InputError(
+            f"overlap is {overlap}; give a number from 0 to below 1 by which windows of {window} "
+            "pixels step by whole pixels, such as 0, 0.25, 0.5 or 0.75"
+        )
+    return round(step)
+
+
 def window_starts(size: int, window: int, stride: int) -> list[int]:
     """Starts of the windows along an axis, from 0 as long as they fit.
 
@@ -84,13 +105,16 @@ class BandBlender:
         classes: Number of classes.
         width: Width of the padded image in pixels.
         window: Window size in pixels.
+        device: Where the windows are, and the sums.
     """
 
-    def __init__(self, classes: int, width: int, window: int) -> None:
+    def __init__(
+        self, classes: int, width: int, window: int, device: torch.device | str = "cpu"
+    ) -> None:
         self.window = window
-        self.weights = blend_weights(window)
-        self.total = torch.zeros(classes, window, width)
-        self.weight = torch.zeros(window, width)
+        self.weights = blend_weights(window).to(device)
+        self.total = torch.zeros(classes, window, width, device=device)
+        self.weight = torch.zeros(window, width, device=device)
 
     def add(self, col: int, probabilities: Tensor) -> None:
         """Add a window of the current row of windows.
@@ -110,7 +134,7 @@ class BandBlender:
             rows: Number of finished rows, at most a window.
 
         Returns:
-            (classes, rows, width) blended probabilities.
+            (classes, rows, width) blended probabilities, NaN where there was no window.
         """
         finished = self.total[:, :rows] / self.weight[:rows]
         self.total = torch.nn.functional.pad(self.total[:, rows:], (0, 0, 0, rows))
@@ -118,38 +142,52 @@ class BandBlender:
         return finished
 
 
+#: Gives the columns and the class probabilities (classes, window, window) of windows, the row at
+#: which they start and their columns given, in the order of these; it may leave some out.
+PredictRow = Callable[[int, Sequence[int]], Iterable[tuple[int, Tensor]]]
+
+
 def blend_bands(
-    predict: Callable[[int, list[int]], Tensor],
+    predict: PredictRow,
     height: int,
     width: int,
     window: int,
     stride: int,
     classes: int,
-    batch_size: int,
+    *,
+    first_row: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[int, Tensor]]:
     """Predict all windows of a padded image and blend them, band by band.
 
+    Windows are added up in a fixed order, from the top left. Where ``first_row`` is given, the rows
+    from there on are equal to the bit to those of a run from the start.
+
     Args:
-        predict: Gives the class probabilities (n, classes, window, window) of the n windows that
-            start at a row and at each of some columns of the padded image.
+        predict: Predicts a row of windows.
         height: Height of the padded image in pixels, at least a window.
         width: Width of the padded image in pixels, at least a window.
         window: Window size in pixels.
         stride: Step between windows in pixels.
         classes: Number of classes.
-        batch_size: Windows predicted at once.
+        first_row: First row that is wanted; windows that end above it are not predicted.
+        device: Where the probabilities are.
 
     Yields:
-        The first row of a band in the padded image, and its probabilities (classes, rows, width).
+        The first row of a band in the padded image, and its probabilities (classes, rows, width);
+        NaN where no window was predicted.
     """
-    blender = BandBlender(classes, width, window)
+    blender = BandBlender(classes, width, window, device)
     rows, cols = window_starts(height, window, stride), window_starts(width, window, stride)
     for row, next_row in zip(rows, [*rows[1:], height], strict=True):
-        for first in range(0, len(cols), batch_size):
-            batch = cols[first : first + batch_size]
-            for col, probabilities in zip(batch, predict(row, batch), strict=True):
-                blender.add(col, probabilities)
-        yield row, blender.advance(next_row - row)
+        if row + window <= first_row:
+            continue
+        for col, probabilities in predict(row, cols):
+            blender.add(col, probabilities)
+        band = blender.advance(next_row - row)
+        start = max(row, first_row)
+        if start < next_row:
+            yield start, band[:, start - row :]
 
 
 def predict_blended(
@@ -179,14 +217,16 @@ def predict_blended(
         image, (horizontal.before, horizontal.after, vertical.before, vertical.after)
     )
 
-    def predict_windows(row: int, cols: list[int]) -> Tensor:
-        batch = torch.stack([padded[:, row : row + window, c : c + window] for c in cols])
-        return predict(batch).float().cpu()
+    def predict_row(row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        for first in range(0, len(cols), batch_size):
+            batch = cols[first : first + batch_size]
+            windows = torch.stack([padded[:, row : row + window, c : c + window] for c in batch])
+            yield from zip(batch, predict(windows).float().cpu(), strict=True)
 
     bands = [
         band
         for _, band in blend_bands(
-            predict_windows, vertical.size, horizontal.size, window, stride, classes, batch_size
+            predict_row, vertical.size, horizontal.size, window, stride, classes
         )
     ]
     blended = torch.cat(bands, dim=1)

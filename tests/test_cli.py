@@ -282,7 +282,9 @@ class TestErrors:
     def test_output_that_cannot_be_made(self, world, run, capsys):
         checkpoint = str(run / "checkpoints/last.ckpt")
         arguments = ["map", "--checkpoint", checkpoint, *rasters(world)]
-        self.check(capsys, [*arguments, "--output", "/dev/null/x"], "/dev/null/x", "cannot be made")
+        self.check(
+            capsys, [*arguments, "--output", "/dev/null/x"], "/dev/null/x", "nothing can be written"
+        )
 
     def test_patch_size(self, world, capsys):
         arguments = ["fit", "--data.root", str(world), "--data.patch_size", "100"]

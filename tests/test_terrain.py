@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glavitu.terrain import slope_degrees
+from glavitu.terrain import aspect_degrees, slope_degrees
 
 
 @pytest.mark.parametrize(("east", "south"), [(0.0, 0.0), (1.0, 0.0), (0.3, -0.4), (-2.0, 5.0)])
@@ -43,3 +43,37 @@ def test_a_missing_pixel_or_neighbour_makes_slope_missing():
 def test_a_single_row_or_column_is_no_error(shape):
     slope = slope_degrees(np.full(shape, 7, dtype=np.float32), 30, 30)
     np.testing.assert_array_equal(slope, np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("east", "south", "aspect"),
+    [(0, 1, 0), (-1, 1, 45), (-1, 0, 90), (0, -1, 180), (1, 0, 270), (1, 1, 315)],
+)
+def test_aspect_is_where_water_runs(east, south, aspect):
+    y, x = np.mgrid[:12, :9]
+    elevation = (1000 + east * 30 * x + south * 20 * y).astype(np.float32)
+    found = aspect_degrees(elevation, 30, 20)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, aspect, atol=1e-4)
+    np.testing.assert_allclose(
+        aspect_degrees(elevation, 30, 20, 50), (aspect + 50) % 360, atol=1e-4
+    )
+    mirrored = aspect_degrees(elevation[:, ::-1], 30, 20, mirrored=True)
+    np.testing.assert_allclose(mirrored, aspect, atol=1e-4)
+
+
+def test_aspect_stays_below_360():
+    x = np.mgrid[:5, :5][1].astype(np.float32)
+    aspect = aspect_degrees(x, 1, 1, north=90 - 1e-9)
+    assert ((aspect >= 0) & (aspect < 360)).all()
+
+
+def test_aspect_is_missing_where_it_is_flat_or_unknown():
+    elevation = np.mgrid[:9, :9][1].astype(np.float32)
+    elevation[:, 5:] = 5
+    elevation[2, 2] = np.nan
+    missing = np.isnan(aspect_degrees(elevation, 30, 30))
+    expected = np.zeros((9, 9), dtype=bool)
+    expected[:, 6:] = True
+    expected[1:4, 1:4] = True
+    np.testing.assert_array_equal(missing, expected)

@@ -1,13 +1,17 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from glavitu.errors import InputError
 from glavitu.windows import (
     blend_bands,
     blend_weights,
     centred_padding,
     predict_blended,
     window_starts,
+    window_stride,
 )
 
 
@@ -77,12 +81,50 @@ def test_a_stride_that_leaves_a_rest_covers_all():
     assert window_starts(40, 16, 10) == [0, 10, 20, 24]
 
     def predict(row, cols):
-        return torch.full((len(cols), 2, 16, 16), 0.5)
+        return [(col, torch.full((2, 16, 16), 0.5)) for col in cols]
 
-    bands = list(blend_bands(predict, 40, 35, window=16, stride=10, classes=2, batch_size=2))
+    bands = list(blend_bands(predict, 40, 35, window=16, stride=10, classes=2))
     assert [row for row, _ in bands] == [0, 10, 20, 24]
     blended = torch.cat([band for _, band in bands], dim=1)
     torch.testing.assert_close(blended, torch.full((2, 40, 35), 0.5))
+
+
+@pytest.mark.parametrize("stride", [4, 7, 8, 12, 16])
+def test_bands_from_any_row_on_are_those_of_the_whole_to_the_bit(stride):
+    height, width, window = 50, 40, 16
+    said = torch.rand(height, width, 2, window, window)  # of the window at each row and column
+
+    def bands(first_row):
+        predicted = []
+
+        def predict(row, cols):
+            predicted.append(row)
+            return [(col, said[row, col]) for col in cols if (row + col) % 5]
+
+        found = list(blend_bands(predict, height, width, window, stride, 2, first_row=first_row))
+        assert found[0][0] == first_row
+        assert all(row + window > first_row for row in predicted)
+        return torch.cat([band for _, band in found], dim=1)
+
+    whole = bands(0)
+    assert whole.shape == (2, height, width)
+    for first_row in (1, 15, 16, 23, 49):
+        rest = bands(first_row)
+        torch.testing.assert_close(rest, whole[:, first_row:], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.75, 1 - 1 / 16])
+def test_windows_of_any_overlap_step_by_whole_pixels(overlap):
+    stride = window_stride(384, overlap)
+    assert stride == 384 * (1 - overlap)
+    starts = window_starts(768, 384, stride)
+    assert (starts[0], starts[-1]) == (0, 384)
+
+
+@pytest.mark.parametrize("overlap", [-0.5, 1, 0.3, 0.999, math.nan, math.inf])
+def test_other_overlaps_are_refused(overlap):
+    with pytest.raises(InputError, match="overlap is .* such as 0, 0.25, 0.5 or 0.75"):
+        window_stride(384, overlap)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Pixel grids: whether rasters have a place on the Earth, and whether it is the same."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyproj
+import rasterio
 
 from glavitu.errors import InputError
 
@@ -13,11 +16,77 @@ GRID_TOLERANCE = 0.01
 
 
 class Grid(NamedTuple):
-    """What places pixels on the Earth; open rasters have the same attributes."""
+    """What places pixels on the Earth; open rasters have the same attributes.
+
+    Attributes:
+        crs: Coordinate reference system, ``rasterio.CRS``.
+        transform: Affine transform from columns and rows to coordinates.
+        shape: Height and width in pixels.
+    """
 
     crs: Any
     transform: Any
     shape: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.shape[1]
+
+    def outline(self, points: int = 21) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return coordinates along its border.
+
+        Args:
+            points: Number of points on each side.
+
+        Returns:
+            x and y, each (4 * points,).
+        """
+        step = np.linspace(0, 1, points)
+        cols = np.concatenate([step, np.ones(points), 1 - step, np.zeros(points)]) * self.width
+        rows = np.concatenate([np.zeros(points), step, np.ones(points), 1 - step]) * self.height
+        return coordinates(self.transform, rows, cols)
+
+    def reduced(self, shape: tuple[int, int]) -> "Grid":
+        """Return a grid of the same extent with fewer pixels."""
+        scale = type(self.transform).scale(self.width / shape[1], self.height / shape[0])
+        return self._replace(transform=self.transform @ scale, shape=shape)
+
+
+def coordinates(
+    transform: Any, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return x and y of pixel coordinates, which count from the first pixel's outer corner."""
+    a, b, c, d, e, f = transform[:6]
+    return a * cols + b * rows + c, d * cols + e * rows + f
+
+
+@lru_cache(maxsize=256)
+def transformer(source: rasterio.CRS, target: rasterio.CRS | None = None) -> pyproj.Transformer:
+    """Return what transforms x, y of one system to another's, by default longitude and latitude.
+
+    Heights are left alone. They are slow to make, and tiles by the thousand share a few systems.
+
+    Raises:
+        InputError: If there is no way between them.
+    """
+    try:
+        return pyproj.Transformer.from_crs(_horizontal(source), _horizontal(target), always_xy=True)
+    except pyproj.exceptions.ProjError as error:
+        names = " and ".join(crs.to_string() for crs in (source, target) if crs is not None)
+        raise InputError(
+            f"the coordinate reference system {names} has no known place on the Earth ({error}); "
+            "assign a geographic or projected one, such as EPSG:32645"
+        ) from error
+
+
+def _horizontal(crs: rasterio.CRS | None) -> pyproj.CRS:
+    return pyproj.CRS.from_epsg(4326) if crs is None else pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
 
 
 def check_georeferenced(path: Path, grid: Any) -> None:
@@ -30,6 +99,11 @@ def check_georeferenced(path: Path, grid: Any) -> None:
     Raises:
         InputError: If it has none.
     """
+    if grid.crs is None and getattr(grid, "gcps", ([], None))[0]:
+        raise InputError(
+            f"{path} has ground control points, but no pixel grid yet; warp it to one first, for "
+            f"example: gdalwarp -tps -t_srs EPSG:32645 {path} OUTPUT"
+        )
     if grid.crs is None:
         raise InputError(
             f"{path} has no coordinate reference system; if you know it, write it into the file, "
@@ -40,6 +114,15 @@ def check_georeferenced(path: Path, grid: Any) -> None:
             f"{path} has no position (its geotransform is not set); georeference it first, for "
             "example with gdal_translate -a_ullr"
         )
+
+
+def extent_in_words(grid: Any) -> str:
+    """Return a grid's extent in its own coordinates, for messages."""
+    x, y = Grid(grid.crs, grid.transform, grid.shape).outline(2)
+    return (
+        f"x {x.min():.7g} to {x.max():.7g}, y {y.min():.7g} to {y.max():.7g} "
+        f"({grid.crs.to_string()})"
+    )
 
 
 def grid_differences(one: Any, other: Any) -> list[str]:
@@ -53,7 +136,7 @@ def grid_differences(one: Any, other: Any) -> list[str]:
     if one.crs != other.crs:
         return differences  # Coordinates of two systems cannot be compared.
     # The rest is compared where it shows: in pixels of the first, over the whole raster.
-    to_pixels = np.linalg.inv(_square(one.transform)) @ _square(other.transform)
+    to_pixels = pixels_between(one, other)
     drift = np.abs(to_pixels[:2, :2] - np.eye(2)) * max(one.shape)
     if drift.max() > GRID_TOLERANCE:
         differences.append(
@@ -65,6 +148,11 @@ def grid_differences(one: Any, other: Any) -> list[str]:
             f"{one.transform.c:.10g}, {one.transform.f:.10g})"
         )
     return differences
+
+
+def pixels_between(one: Any, other: Any) -> npt.NDArray[np.float64]:
+    """Return the matrix (3, 3) from columns and rows of the other grid to those of the first."""
+    return np.asarray(np.linalg.inv(_square(one.transform)) @ _square(other.transform))
 
 
 def _square(transform: Any) -> npt.NDArray[np.float64]:

@@ -1,113 +1,130 @@
 """A scene: the rasters of a place on one grid, read as the model's input window by window."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
-import rasterio
 import torch
-from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from torch import Tensor
 
-from glavitu.datasets.grids import check_georeferenced, grid_differences
+from glavitu.datasets.grids import Grid, extent_in_words, grid_differences, transformer
+from glavitu.datasets.ground import DoubleArray, Ground
+from glavitu.datasets.mosaic import Mosaic
+from glavitu.datasets.raster_file import SCALED_TAG, OpenFiles, RasterFile
+from glavitu.datasets.sources import Files, Parts, open_parts, slice_parts, takes_slope
+from glavitu.datasets.units import SLOPE, Units, UnitsCheck, check_names
 from glavitu.errors import InputError
-from glavitu.features import DEM, FeatureGroup
-from glavitu.terrain import FloatArray, slope_degrees
+from glavitu.features import FeatureGroup
+from glavitu.terrain import aspect_degrees, slope_degrees
 from glavitu.windows import Window, intersection
 
+__all__ = ["SCALED_TAG", "SLOPE", "Scene", "Terrain"]
+
+FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
-DoubleArray = npt.NDArray[np.float64]
 
-#: Key of the optional file with slope, beside a file with elevation alone.
-SLOPE = "slope"
-
-#: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
-SCALED_TAG = "glavitu_scaled"
-
-_GEOD = pyproj.Geod(ellps="WGS84")
+#: Pixels worked on at once, so that what is needed on the way is small beside the window.
+SLAB = 2**20
 
 
-class _Source(NamedTuple):
-    """A file that gives channels of a group, in order; all its bands, or some."""
+class Terrain(NamedTuple):
+    """Elevation in metres, slope in degrees, aspect in degrees clockwise from true north.
 
-    path: Path
-    dataset: Any
-    bands: tuple[int, ...]
-    scaled: bool
+    All float32 (h, w), NaN where unknown; aspect also where the ground is flat.
+    """
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None) -> FloatArray:
-        """Read its bands of a window inside the raster, NaN where missing."""
-        try:
-            values = self.dataset.read(
-                list(self.bands),
-                window=(
-                    (window.row, window.row + window.height),
-                    (window.col, window.col + window.width),
-                ),
-                out_shape=None if shape is None else (len(self.bands), *shape),
-                resampling=Resampling.average,
-                masked=True,
-            )
-        except RasterioError as error:
-            raise InputError(
-                f"{self.path} cannot be read at rows {window.row} to {window.row + window.height} "
-                f"({error}); it seems damaged, download or write it again"
-            ) from error
-        filled: FloatArray = values.astype(np.float32).filled(np.nan)
-        filled[~np.isfinite(filled)] = np.nan
-        return filled
+    elevation: FloatArray
+    slope: FloatArray
+    aspect: FloatArray
 
 
 class Scene:
-    """Rasters on one grid, one per feature group (a context manager).
+    """Rasters of a place, one or several per feature group, read on one grid (a context manager).
 
-    The benchmark's group ``'dem'`` takes a file with two bands (elevation in metres, slope in
-    degrees), or one with elevation alone. Slope then comes from a file of its own under the key
-    ``'slope'``, or is computed from the elevation.
+    The benchmark's group ``'dem'`` takes files with two bands (elevation in metres, slope in
+    degrees), or with elevation alone. Slope then comes from files of its own under the key
+    ``'slope'``, or is computed from the elevation on the grid by Horn's method.
+
+    Without ``grid`` all files must be on one. With it, those on other grids are brought onto it
+    while they are read: bilinear, averaged where the grid is coarser; files whose pixels lie on
+    the grid's are read as they are. What a pixel is does not depend on the window it is read in.
+
+    One thread at a time may read; others may ask for centres and pixel sizes meanwhile.
 
     Args:
-        files: GeoTIFFs (or any raster that GDAL reads) by the name of their feature group; or one
-            that has the bands of all groups, in order.
+        files: By the name of their feature group a GeoTIFF (or any raster that GDAL reads), several
+            (where the first has no data the next one counts; or as many with one band each as the
+            group has channels, in order), or a folder of them. Or one file that has the bands of
+            all groups, in order.
         groups: The model's feature groups, in its order.
+        grid: The grid to read on, see :func:`~glavitu.datasets.target_grid.target_grid`.
+        units: How values are stored that are not in the groups' units, by the name of the group or
+            ``'slope'``. By default a file's own scale and offset are applied, if it has any.
+
+    Attributes:
+        groups: The feature groups.
+        files: The first file, or the folder, by the name of the group.
+        inputs: All files that are read, by the name of the group.
+        grid: The grid.
+        crs: Its coordinate reference system.
+        transform: Its affine transform.
+        height: Its number of rows.
+        width: Its number of columns.
+        tags: Tags of the first file.
 
     Raises:
         InputError: If a file is missing, unreadable, not wanted, without coordinates, has another
-            number of bands than its group has channels, or is on another grid than the first.
+            number of bands than its group has channels, or lies elsewhere; without ``grid``, also
+            if one is on another grid than the first.
     """
 
     def __init__(
-        self, files: Mapping[str, str | Path] | str | Path, groups: Sequence[FeatureGroup]
+        self,
+        files: Mapping[str, Files] | str | Path,
+        groups: Sequence[FeatureGroup],
+        *,
+        grid: Grid | None = None,
+        units: Mapping[str, Units] | None = None,
     ) -> None:
         self.groups = tuple(groups)
-        with ExitStack() as stack:
+        self._opened = OpenFiles()
+        try:
+            check_names(units or {}, self.groups)
             if isinstance(files, str | Path):
                 self.files = {group.name: Path(files) for group in self.groups}
-                sources = [_open(Path(files), stack)]
-                self._sources = _slices_of(sources[0], self.groups)
+                parts = slice_parts(Path(files), self.groups, units or {}, self._opened)
             else:
-                self.files = {name: Path(path) for name, path in files.items()}
-                _check_names(self.files, self.groups)
-                opened = {name: _open(path, stack) for name, path in self.files.items()}
-                self._sources = {group.name: _sources_of(group, opened) for group in self.groups}
-                sources = list(opened.values())
-            for source in sources:
-                check_georeferenced(source.path, source.dataset)
-            _check_grids(sources)
-            first = sources[0].dataset
-            self.height: int = first.height
-            self.width: int = first.width
-            self.crs = first.crs
-            self.transform = first.transform
-            self.tags: dict[str, str] = first.tags()
-            self._to_degrees = _transformer_to_degrees(sources[0])
-            self._stack = stack.pop_all()
+                parts = open_parts(files, self.groups, units or {}, self._opened)
+                self.files = {name: _first(given) for name, given in files.items()}
+            self._place(parts, grid)
+        except BaseException:
+            self.close()
+            raise
+
+    def _place(self, parts: Mapping[str, Parts], grid: Grid | None) -> None:
+        files = [file for group in parts.values() for part in group for file in part]
+        for file in files:
+            file.check_georeferenced()
+        if grid is None:
+            _check_grids(files)
+        for file in files:
+            _check_place(file)
+        self.grid = files[0].grid if grid is None else grid
+        self.crs, self.transform = self.grid.crs, self.grid.transform
+        self.height, self.width = self.grid.shape
+        self.tags = files[0].tags
+        self._ground = Ground(self.grid)
+        self._check_units = UnitsCheck()
+        self._mosaics = {
+            name: [_on_grid(part, self.grid) for part in group] for name, group in parts.items()
+        }
+        self.inputs = {
+            name: tuple(dict.fromkeys(file.path for mosaic in part for file in mosaic.files))
+            for name, part in self._mosaics.items()
+        }
 
     def __enter__(self) -> "Scene":
         """Return the scene itself."""
@@ -124,7 +141,7 @@ class Scene:
 
     def close(self) -> None:
         """Close the files."""
-        self._stack.close()
+        self._opened.close()
 
     @property
     def bounds(self) -> Window:
@@ -141,26 +158,31 @@ class Scene:
             The scaled image, float32 (C, h, w), channels in the order of the groups, 0 beyond the
             raster; and whether a pixel can be mapped, bool (h, w): every group has data in at
             least one of its channels.
+
+        Raises:
+            InputError: If a file is damaged, or its values cannot be in the model's units.
         """
         image = torch.zeros(sum(map(len, self.groups)), window.height, window.width)
         valid = np.zeros((window.height, window.width), dtype=bool)
         inside = intersection(window, self.bounds)
         if inside is None:
             return image, valid
-        rows = slice(inside.row - window.row, inside.row - window.row + inside.height)
-        cols = slice(inside.col - window.col, inside.col - window.col + inside.width)
-        valid[rows, cols] = True
-        channel = 0
-        for group in self.groups:
-            values = self.read_group(group, inside)
-            valid[rows, cols] &= np.isfinite(values).any(axis=0)
-            tensor = torch.from_numpy(values)
-            if self._is_scaled(group):
-                scaled = torch.nan_to_num(tensor, nan=0.0)
-            else:
-                scaled = group.scale(tensor)
-            image[channel : channel + len(group), rows, cols] = scaled
-            channel += len(group)
+        for slab in _slabs(inside):
+            rows = slice(slab.row - window.row, slab.row - window.row + slab.height)
+            cols = slice(slab.col - window.col, slab.col - window.col + slab.width)
+            valid[rows, cols] = True
+            channel = 0
+            for group in self.groups:
+                values = self.read_group(group, slab)
+                known = np.isfinite(values)
+                valid[rows, cols] &= known.any(axis=0)
+                room = image[channel : channel + len(group), rows, cols]
+                if self._is_scaled(group):
+                    room[:] = torch.nan_to_num(torch.from_numpy(values), nan=0.0)
+                else:
+                    self._check_units(group, values, known, str(self.files[group.name]))
+                    room[:] = group.scale(torch.from_numpy(values))
+                channel += len(group)
         return image, valid
 
     def read_group(self, group: FeatureGroup, window: Window) -> FloatArray:
@@ -173,11 +195,13 @@ class Scene:
         Returns:
             float32 (channels, h, w), NaN where missing.
         """
-        parts = [source.read(window) for source in self._sources[group.name]]
-        values: FloatArray = np.concatenate(parts)
-        if len(values) < len(group):
-            values = np.concatenate([values, self._slope(group, window)[None]])
-        return values
+        mosaics = self._mosaics[group.name]
+        if sum(mosaic.channels for mosaic in mosaics) < len(group):
+            elevation, part, size = self._with_margin(group, window)
+            slope = slope_degrees(elevation, *size)
+            return np.stack([elevation[part], slope[part]])
+        parts = [mosaic.read(window) for mosaic in mosaics]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def read_reduced(self, group: FeatureGroup, channels: Sequence[int], size: int) -> FloatArray:
         """Read channels of the whole scene at a lower resolution, for a picture.
@@ -192,172 +216,122 @@ class Scene:
         """
         reduction = max(1.0, max(self.height, self.width) / size)
         shape = (max(1, round(self.height / reduction)), max(1, round(self.width / reduction)))
-        parts = [source.read(self.bounds, shape) for source in self._sources[group.name]]
+        parts = [mosaic.read_reduced(shape) for mosaic in self._mosaics[group.name]]
         return np.concatenate(parts)[list(channels)]
+
+    @property
+    def terrain_group(self) -> FeatureGroup | None:
+        """The group that has the elevation in metres; None if there is none."""
+        groups = [g for g in self.groups if takes_slope(g) and not self._is_scaled(g)]
+        return groups[0] if groups else None
+
+    def read_terrain(self, window: Window) -> Terrain:
+        """Read elevation, slope and aspect, for a scene with a :attr:`terrain_group`.
+
+        Args:
+            window: Pixels inside the raster.
+
+        Returns:
+            Elevation and slope as the model sees them, and aspect from the elevation by Horn's
+            method.
+        """
+        group = self.terrain_group
+        assert group is not None
+        elevation, slope = self.read_group(group, window)
+        wide, part, size = self._with_margin(group, window)
+        north = self._ground.north(intersection(_margin(window), self.bounds) or window)
+        aspect = aspect_degrees(wide, *size, north, self._ground.mirrored)
+        return Terrain(elevation, slope, aspect[part])
 
     def centre(self, window: Window) -> tuple[float, float]:
         """Longitude and latitude of a window's centre, degrees on WGS 84."""
-        longitude, latitude = self._degrees(
+        longitude, latitude = self._ground.degrees(
             np.array([window.row + window.height / 2]), np.array([window.col + window.width / 2])
         )
         return float(longitude[0]), float(latitude[0])
 
     def pixel_size(self, row: int, rows: int) -> tuple[DoubleArray, DoubleArray]:
-        """Size of the pixels of some rows on the ground, in metres, whatever the CRS.
-
-        It is measured on the ellipsoid along the scene's middle column, so that degrees and feet
-        need no care, and the stretch of a projection such as Mercator is undone. That it depends
-        on the row alone keeps the borders of windows out of what is computed from it.
-
-        Args:
-            row: First row.
-            rows: Number of rows.
-
-        Returns:
-            Width and height, each (rows, 1).
-        """
-        row_centres: DoubleArray = np.arange(row, row + rows, dtype=np.float64) + 0.5
-        col_centres: DoubleArray = np.full(rows, self.width / 2, dtype=np.float64)
-
-        def metres(down: int, right: int) -> DoubleArray:
-            start = self._degrees(row_centres - down / 2, col_centres - right / 2)
-            end = self._degrees(row_centres + down / 2, col_centres + right / 2)
-            return np.asarray(_GEOD.inv(*start, *end)[2])[:, None]
-
-        return metres(0, 1), metres(1, 0)
+        """Width and height of the pixels of some rows in metres, see :meth:`Ground.pixel_size`."""
+        return self._ground.pixel_size(row, rows)
 
     def files_without_data(self) -> list[Path]:
-        """Return the files that hold no data in any pixel of any band (read block by block)."""
+        """Return the files that hold no data in any pixel of any band (read strip by strip).
+
+        Of files that make a mosaic, all or none.
+        """
         return [
-            source.path
-            for sources in self._sources.values()
-            for source in sources
-            if not source.scaled  # these come from files in which nothing is missing
-            and not any(np.isfinite(source.read(strip)).any() for strip in self._strips())
+            file.path
+            for mosaics in self._mosaics.values()
+            for mosaic in mosaics
+            if not mosaic.scaled  # these come from files in which nothing is missing
+            and not any(np.isfinite(mosaic.read(strip)).any() for strip in _slabs(self.bounds, 256))
+            for file in mosaic.files
         ]
 
+    @property
+    def cache_bytes(self) -> int:
+        """How much memory a row of the blocks of all files takes.
+
+        With less in GDAL's cache, blocks are decoded again and again while a scene is read row of
+        windows by row of windows.
+        """
+        return sum(mosaic.block_row_bytes() for part in self._mosaics.values() for mosaic in part)
+
     def _is_scaled(self, group: FeatureGroup) -> bool:
-        return all(source.scaled for source in self._sources[group.name])
+        return all(mosaic.scaled for mosaic in self._mosaics[group.name])
 
-    def _strips(self, rows: int = 256) -> Iterator[Window]:
-        for row in range(0, self.height, rows):
-            yield Window(row, 0, min(rows, self.height - row), self.width)
-
-    def _slope(self, group: FeatureGroup, window: Window) -> FloatArray:
-        # One more pixel on each side, so that slope does not know where windows end.
-        wide = Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
-        inside = intersection(wide, self.bounds)
-        assert inside is not None
-        elevation = self._sources[group.name][0].read(inside)[0]
-        slope = slope_degrees(elevation, *self.pixel_size(inside.row, inside.height))
-        top, left = window.row - inside.row, window.col - inside.col
-        return slope[top : top + window.height, left : left + window.width]
-
-    def _degrees(self, rows: DoubleArray, cols: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        a, b, c, d, e, f = self.transform[:6]
-        longitude, latitude = self._to_degrees.transform(
-            a * cols + b * rows + c, d * cols + e * rows + f
-        )
-        return longitude, latitude
+    def _with_margin(
+        self, group: FeatureGroup, window: Window
+    ) -> tuple[FloatArray, tuple[slice, slice], tuple[DoubleArray, DoubleArray]]:
+        """Read elevation with one more pixel on each side, so that windows' edges do not show."""
+        wide = intersection(_margin(window), self.bounds)
+        assert wide is not None
+        top, left = window.row - wide.row, window.col - wide.col
+        part = slice(top, top + window.height), slice(left, left + window.width)
+        elevation = self._mosaics[group.name][0].read(wide)[0]
+        return elevation, part, self.pixel_size(wide.row, wide.height)
 
 
-def _takes_slope(group: FeatureGroup) -> bool:
-    return group.name == DEM.name and group.channels == DEM.channels
+def _first(files: Files) -> Path:
+    return Path(files) if isinstance(files, str | Path) else Path(next(iter(files)))
 
 
-def _check_names(files: Mapping[str, Path], groups: Sequence[FeatureGroup]) -> None:
-    names = [group.name for group in groups]
-    known = {*names, SLOPE} if any(map(_takes_slope, groups)) else set(names)
-    extra = [f"{name} ({path})" for name, path in files.items() if name not in known]
-    missing = [name for name in names if name not in files]
-    if missing:
-        unused = f" It does not use {', '.join(extra)}; is a name misspelt?" if extra else ""
+def _margin(window: Window) -> Window:
+    return Window(window.row - 1, window.col - 1, window.height + 2, window.width + 2)
+
+
+def _slabs(window: Window, rows: int | None = None) -> Iterator[Window]:
+    rows = rows or max(1, SLAB // window.width)
+    for row in range(window.row, window.row + window.height, rows):
+        height = min(rows, window.row + window.height - row)
+        yield window._replace(row=row, height=height)
+
+
+def _on_grid(part: Sequence[RasterFile], grid: Grid) -> Mosaic:
+    mosaic = Mosaic(part, grid)
+    if not mosaic.files:
+        more = f" (and {len(part) - 1} more files)" if len(part) > 1 else ""
         raise InputError(
-            f"no file for {', '.join(missing)}: the model needs a raster for each of "
-            f"{', '.join(names)}; give the missing ones.{unused}"
+            f"{part[0].path}{more} does not overlap the target grid: it spans "
+            f"{extent_in_words(part[0].grid)}, the grid {extent_in_words(grid)}; give files of the "
+            "same place, and check that their CRS is right"
         )
-    if extra:
+    if len({file.scaled for file in part}) > 1:
+        scaled, other = (next(f.path for f in part if f.scaled is s) for s in (True, False))
         raise InputError(
-            f"the model does not use {', '.join(extra)}; it was trained on {', '.join(names)}. "
-            "Leave the others out, or choose a checkpoint that uses them"
+            f"{scaled} has scaled values (tag {SCALED_TAG}), but {other} has not; give files of "
+            "one kind"
         )
+    return mosaic
 
 
-def _open(path: Path, stack: ExitStack) -> _Source:
-    if not path.exists():
-        raise InputError(f"{path} does not exist; check the path")
-    try:
-        dataset = stack.enter_context(rasterio.open(path))
-    except RasterioError as error:
-        raise InputError(
-            f"{path} cannot be read as a raster ({error}); give a GeoTIFF, and if it is one, it "
-            "seems damaged: download or write it again"
-        ) from error
-    return _Source(path, dataset, tuple(range(1, dataset.count + 1)), SCALED_TAG in dataset.tags())
-
-
-def _slices_of(source: _Source, groups: Sequence[FeatureGroup]) -> dict[str, list[_Source]]:
-    """Return the bands of one file that each group takes, their number checked."""
-    wanted = sum(map(len, groups))
-    if len(source.bands) != wanted:
-        names = ", ".join(f"{group.name} {len(group)}" for group in groups)
-        raise InputError(
-            f"{source.path} has {len(source.bands)} band(s), but the groups need {wanted}, in this "
-            f"order: {names}; write a file with these bands, or give one file per group"
-        )
-    slices, first = {}, 0
-    for group in groups:
-        slices[group.name] = [source._replace(bands=source.bands[first : first + len(group)])]
-        first += len(group)
-    return slices
-
-
-def _sources_of(group: FeatureGroup, opened: Mapping[str, _Source]) -> list[_Source]:
-    """Return the files that give a group's channels, their numbers of bands checked."""
-    source = opened[group.name]
-    bands = source.dataset.count
-    channels = ", ".join(group.channels)
-    if not _takes_slope(group):
-        if bands != len(group):
-            raise InputError(
-                f"{source.path} has {bands} band(s), but {group.name!r} needs {len(group)}: "
-                f"{channels}, in this order; write a file with these bands"
-            )
-        return [source]
-    if bands > len(group):
-        raise InputError(
-            f"{source.path} has {bands} bands, but {group.name!r} needs 2 ({channels}) or 1 "
-            "(elevation, slope is then computed); write a file with these bands"
-        )
-    slope = opened.get(SLOPE)
-    if slope is None and bands == len(group):
-        return [source]
-    if source.scaled:
-        raise InputError(
-            f"{source.path} has scaled values (tag {SCALED_TAG}) of the elevation alone; give its "
-            "slope as band 2, or elevation in metres without the tag"
-        )
-    if slope is None:
-        return [source]
-    if bands == len(group):
-        raise InputError(
-            f"slope comes twice: as band 2 of {source.path}, and from {slope.path}; leave one out"
-        )
-    if slope.dataset.count != 1:
-        raise InputError(
-            f"{slope.path} has {slope.dataset.count} bands, but slope needs 1, in degrees; write a "
-            "file with this band alone"
-        )
-    return [source, slope]
-
-
-def _check_grids(sources: Sequence[_Source]) -> None:
-    first, *others = sources
+def _check_grids(files: Sequence[RasterFile]) -> None:
+    first, *others = files
     problems = []
-    for source in others:
-        differences = grid_differences(first.dataset, source.dataset)
+    for other in others:
+        differences = grid_differences(first.grid, other.grid)
         if differences:
-            problems.append(f"{source.path} differs from {first.path} in {'; '.join(differences)}")
+            problems.append(f"{other.path} differs from {first.path} in {'; '.join(differences)}")
     if problems:
         raise InputError(
             f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
@@ -365,19 +339,8 @@ def _check_grids(sources: Sequence[_Source]) -> None:
         )
 
 
-def _transformer_to_degrees(source: _Source) -> pyproj.Transformer:
+def _check_place(file: RasterFile) -> None:
     try:
-        return _to_degrees(source.dataset.crs)
-    except pyproj.exceptions.ProjError as error:
-        raise InputError(
-            f"{source.path}: its coordinate reference system has no known place on the Earth "
-            f"({error}); assign a geographic or projected one, such as EPSG:32645"
-        ) from error
-
-
-@lru_cache
-def _to_degrees(crs: rasterio.CRS) -> pyproj.Transformer:
-    # Transformers are slow to make, and tiles by the thousand share a few systems.
-    return pyproj.Transformer.from_crs(
-        pyproj.CRS.from_wkt(crs.to_wkt()), "EPSG:4326", always_xy=True
-    )
+        transformer(file.grid.crs)
+    except InputError as error:
+        raise InputError(f"{file.path}: {error}") from error

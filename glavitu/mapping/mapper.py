@@ -1,66 +1,71 @@
 """Mapping a scene: the model is streamed over it window by window, from disk to disk."""
 
+import json
 import logging
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
 import rasterio
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from glavitu.calibration import RAW_NOTICE, Calibration, confidence_tag
-from glavitu.confidence import confidence
+from glavitu.calibration import RAW_NOTICE
 from glavitu.datasets.scene import Scene
+from glavitu.datasets.sources import Files
+from glavitu.datasets.target_grid import target_grid
+from glavitu.datasets.units import units_of
 from glavitu.errors import InputError
-from glavitu.features import FeatureGroup
-from glavitu.mapping.outlines import GLACIER, outlines_from_raster, write_outlines
+from glavitu.files import when_complete
+from glavitu.mapping.cog import Layer, write_cog
+from glavitu.mapping.devices import Predictor, device_name
+from glavitu.mapping.prediction import Finish, Layout, LocationOf, predict_scene
 from glavitu.mapping.preview import write_preview
+from glavitu.mapping.provenance import provenance, raster_tags
+from glavitu.mapping.region_optimisation import check_region_model, optimise_region
+from glavitu.mapping.row_store import RowStore
+from glavitu.mapping.scene_model import SceneModel
+from glavitu.mapping.smoothing import NODATA, smoothed_strips
+from glavitu.mapping.vector_files import check_vector_path
+from glavitu.mapping.vectors import write_vector_files
+from glavitu.mapping.workplace import (
+    ROWS_FILE,
+    RUN_FILE,
+    NoDataError,
+    finished_run,
+    full_disk_told,
+    opened,
+    publish,
+    working,
+)
 from glavitu.regions import UNKNOWN, coordinate_vector, region_index, region_vector
-from glavitu.windows import Padding, Window, blend_bands, centred_padding, window_starts
+from glavitu.windows import window_stride
+
+__all__ = ["MapResult", "SceneModel", "map_scene"]
 
 logger = logging.getLogger(__name__)
 
-#: Value of ``outlines.tif`` where nothing is known.
-NODATA = 255
+#: Rasters of a map.
+LAYERS = {
+    "outlines.tif": Layer("classes", "uint8", NODATA, "mode"),
+    "confidence.tif": Layer("confidence", "float32", math.nan, "average"),
+    "probability.tif": Layer("probability", "float32", math.nan, "average"),
+}
 
+SMOOTHED_FILE = "smoothed"
+REGION_FILE = "region.json"
 
-class SceneModel(Protocol):
-    """What mapping asks of a model; ``GlaViTUTask`` gives it."""
+#: Rows worked on at once, so that memory does not grow with the height of a scene.
+STRIP_ROWS = 512
 
-    @property
-    def features(self) -> tuple[FeatureGroup, ...]:
-        """Feature groups of the input channels, in order."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; class 1 is glacier."""
-
-    @property
-    def location(self) -> str | None:
-        """Location encoding: ``'region'``, ``'coordinates'`` or None."""
-
-    @property
-    def image_size(self) -> int:
-        """Window size in pixels, a multiple of 16."""
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """What turns raw into calibrated confidence, None where there is nothing."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model's weights are."""
-
-    def eval(self) -> Any:
-        """Turn dropout and the like off."""
-
-    def predict_probabilities(self, image: Tensor, location: Tensor | None) -> Tensor:
-        """Probabilities (B, classes, H, W) of images (B, C, H, W), maybe means of several runs."""
+#: However wide a scene and however large the blocks of its files.
+MOST_CACHE_BYTES = 2**30
 
 
 class MapResult(NamedTuple):
@@ -70,102 +75,252 @@ class MapResult(NamedTuple):
     confidence: Path
     outlines: Path
     preview: Path
+    run: Path
+    probability: Path | None
+    confidence_bands: Path | None
     glaciers: int
     area_km2: float
 
 
-LocationOf = Callable[[Sequence[Window]], Tensor | None]
-
-
 def map_scene(
     model: SceneModel,
-    files: Mapping[str, str | Path],
+    files: Mapping[str, Files],
     output: str | Path,
     *,
+    crs: str | None = None,
+    resolution: float | None = None,
+    bounds: Sequence[float] | None = None,
+    aoi: str | Path | None = None,
+    scales: Mapping[str, tuple[float, float]] | None = None,
+    decibels: bool = False,
+    slope_percent: bool = False,
     region: str | None = None,
+    optimise_region: bool = False,
     batch_size: int = 4,
+    overlap: float = 0.5,
+    probability: bool = False,
+    smoothing: int = 0,
+    min_area_km2: float = 0.0,
+    vector_format: str = "gpkg",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> MapResult:
     """Map the glaciers of a scene.
 
-    Windows of the model's size step by half of it and are blended as published. Memory grows with
-    the scene's width and with the number of outlines, not with its height. The model is put in
-    evaluation mode.
+    Windows of the model's size step by half of it and are blended as published (Maslov et al. 2025,
+    doi 10.1038/s41467-024-54956-x). Memory grows with the scene's width and with the number of
+    outlines, not with its height. The model is put in evaluation mode; on the CPU a copy with
+    folded batch norms predicts, on a CUDA GPU it predicts in bfloat16.
+
+    What is interrupted, even by a power cut or a full disk, goes on where it stopped when it is
+    called again in the same way, and gives the same pixels. Its finished rows wait in a hidden
+    folder in ``output``. Of a map that is complete already the result is returned at once.
 
     Args:
         model: A trained model, such as ``GlaViTUTask.from_checkpoint("best_iou.ckpt", "tta")``;
             what its probabilities are the mean of, the model decides.
-        files: Rasters on one grid by the name of their feature group, see :class:`Scene`.
+        files: Rasters by the name of their feature group: one, several that are parts of one, or a
+            folder of them, in any CRS, pixel size and extent; see :class:`Scene`.
         output: Folder for ``outlines.tif`` (uint8, 1 = glacier, 255 = no data),
             ``confidence.tif`` (float32, 0 to 1, NaN = no data; calibrated where the model is, as
-            the tag ``confidence`` tells), ``outlines.gpkg`` and ``preview.png``. It is made where
-            it does not exist; files in it appear, or are replaced, only when all four are complete.
+            the tag ``confidence`` tells), ``outlines.gpkg``
+            (:func:`~glavitu.mapping.outlines.outlines_from_raster`), where the model is calibrated
+            ``confidence_bands.gpkg`` (confidence under 0.95), ``preview.png`` and ``run.json``,
+            which tells how they were made. It is made where it does not exist; files in it appear,
+            or are replaced, only when all are complete.
+        crs: Coordinate reference system of the map, such as ``'EPSG:32645'``. The map has the
+            pixels of the optical raster, or of the first group's without one, where nothing else is
+            said.
+        resolution: Size of its pixels, in units of the CRS.
+        bounds: Its left, bottom, right and top, in units of the CRS.
+        aoi: File of polygons in any CRS; the map is the rectangle around them.
+        scales: Scale and offset of stored values by the name of their group, such as
+            ``{"optical": (0.0001, 0.0)}``; by default those of the files' own tags.
+        decibels: Sigma0 is in decibels.
+        slope_percent: Slope is in percent.
         region: Code of the scene's region, for a model that knows regions or is calibrated per
             region; None is unknown.
+        optimise_region: Look for the region vector of a scene of unknown region, see
+            :func:`~glavitu.mapping.region_optimisation.optimise_region`.
         batch_size: Windows predicted at once.
-        progress: Show a progress bar.
+        overlap: Part of a window's width that it shares with the next, from 0 to below 1: less is
+            quicker, more is smoother. 0.5 is the published one.
+        probability: Also write ``probability.tif``, the probability of glacier (float32, 0 to 1).
+        smoothing: Side in pixels of a median filter over the classes, odd; 0 for none. With one,
+            outlines are straightened by up to a pixel too.
+        min_area_km2: Leave out smaller outlines.
+        vector_format: Of outlines and confidence bands: ``'gpkg'``, ``'parquet'``, ``'shp'`` or
+            ``'geojson'``.
+        overwrite: Replace another map in the folder, and remove unfinished ones.
+        progress: Show a progress bar, and what comes after it.
 
     Returns:
         The files written, the number of outlines and their area.
 
     Raises:
-        InputError: If the rasters or the options cannot be used, or no pixel has data.
+        InputError: If the rasters or the options cannot be used, no pixel has data, the output
+            holds another map or is in use, or the disk is full.
     """
     output = Path(output)
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give 1 or more")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file, but the output must be a folder; name another")
-    result = MapResult(
-        output / "outlines.tif",
-        output / "confidence.tif",
-        output / "outlines.gpkg",
-        output / "preview.png",
-        glaciers=0,
-        area_km2=0.0,
+    if smoothing < 0 or (smoothing and smoothing % 2 == 0):
+        raise InputError(
+            f"smoothing is {smoothing}; give the side of a square of pixels around one, an odd "
+            "number such as 5, or 0 for no smoothing"
+        )
+    if not min_area_km2 >= 0:
+        raise InputError(f"the smallest area is {min_area_km2} km2; give 0 or more")
+    if optimise_region and region is not None:
+        raise InputError(
+            f"region {region!r} is given, so there is none to optimise; leave out one of the two"
+        )
+    stride = window_stride(model.image_size, overlap)
+    rasters = [name for name in LAYERS if probability or name != "probability.tif"]
+    outlines_name, bands_name = (f"{n}.{vector_format}" for n in ("outlines", "confidence_bands"))
+    check_vector_path(output / outlines_name)
+    names = [*rasters, outlines_name, "preview.png"]
+    calibrated = model.calibration is not None
+    if calibrated:
+        names.append(bands_name)
+
+    model.eval()
+    reference = files.get("optical", next(iter(files.values()), ()))
+    grid = target_grid(reference, crs=crs, resolution=resolution, bounds=bounds, aoi=aoi)
+    units = units_of(model.features, scales, decibels, slope_percent)
+    options = {
+        "grid": {"crs": grid.crs.to_string(), "transform": grid.transform[:6], "shape": grid.shape},
+        "scales": scales,
+        "decibels": decibels,
+        "slope_percent": slope_percent,
+        "region": region,
+        "optimise_region": optimise_region,
+        "batch_size": batch_size,
+        "overlap": overlap,
+        "probability": probability,
+        "smoothing": smoothing,
+        "min_area_km2": min_area_km2,
+        "vector_format": vector_format,
+    }
+    with (
+        Scene(files, model.features, grid=grid, units=units) as scene,
+        rasterio.Env(GDAL_CACHEMAX=_cache_bytes(scene)),
+    ):
+        for path in [path for paths in scene.inputs.values() for path in paths]:
+            if path.resolve() in [(output / name).resolve() for name in [*names, RUN_FILE]]:
+                raise InputError(f"{path} would be overwritten by the map; choose another output")
+        location_of = _location_encoding(model, scene, region, optimise_region)
+        run = provenance(model, scene.inputs, options)
+        with opened(output):
+            written = finished_run(output, run, names, overwrite)
+            if written is not None:
+                logger.warning(f"{output}: this map is complete already; nothing is done again")
+                return _result(output, written)
+            if not calibrated:
+                logger.warning(RAW_NOTICE)
+            layout = Layout.of(scene, model.image_size, stride)
+            predictor = Predictor(model, batch_size, layout.windows)
+            fields = {LAYERS[name].field: LAYERS[name].kind for name in rasters}
+            with (
+                working(output, run) as work,
+                RowStore(work / ROWS_FILE, scene.width, fields) as store,
+                full_disk_told(output, work, 3 * store.row_bytes * scene.height),
+            ):
+                stages = _Stages(progress)
+                if optimise_region:
+                    with stages("region", "Optimising the region"):
+                        run["region"] = _optimised(work, model, scene, progress)
+                    shares = torch.tensor(run["region"]["vector"])
+                    location_of = _same_for_all(shares)
+                finish = Finish(store, model.calibration, region_index(region))
+                with stages("predicting", _beginning(store, scene)):
+                    counts = predict_scene(predictor, scene, layout, location_of, finish, progress)
+                if not _any_data(store):
+                    raise NoDataError(_nothing_to_map(scene))
+                with stages("rasters", f"Writing {', '.join(rasters)}"):
+                    _write_rasters(work, store, rasters, smoothing, scene, raster_tags(run))
+                with stages("vectorising", f"Vectorising to {outlines_name}"):
+                    outlines, vectors = write_vector_files(
+                        work / "outlines.tif",
+                        work / "confidence.tif",
+                        scene,
+                        work / outlines_name,
+                        work / bands_name if calibrated else None,
+                        min_area_km2=min_area_km2,
+                        smoothed=smoothing > 0,
+                        progress=progress,
+                    )
+                with stages("preview", "Drawing preview.png"):
+                    write_preview(work / "preview.png", scene, outlines, work / "confidence.tif")
+                run |= {
+                    "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "device_name": device_name(model.device),
+                    "windows": counts._asdict(),
+                    "seconds": stages.seconds,
+                    "glaciers": len(outlines),
+                    "area_km2": float(outlines["area_km2"].sum()),
+                    "files": [*rasters, *(path.name for path in vectors), "preview.png"],
+                }
+                with when_complete(work / RUN_FILE) as partial:
+                    partial.write_text(json.dumps(run, indent=2))
+            return _result(output, publish(work, output))
+
+
+def _result(output: Path, run: Mapping[str, Any]) -> MapResult:
+    suffix = run["options"]["vector_format"]
+
+    def if_written(name: str) -> Path | None:
+        return output / name if name in run["files"] else None
+
+    return MapResult(
+        classes=output / "outlines.tif",
+        confidence=output / "confidence.tif",
+        outlines=output / f"outlines.{suffix}",
+        preview=output / "preview.png",
+        run=output / RUN_FILE,
+        probability=if_written("probability.tif"),
+        confidence_bands=if_written(f"confidence_bands.{suffix}"),
+        glaciers=run["glaciers"],
+        area_km2=run["area_km2"],
     )
-    finals = result[:4]
-    for path in map(Path, files.values()):
-        if path.resolve() in [final.resolve() for final in finals]:
-            raise InputError(f"{path} would be overwritten by the map; choose another output")
-
-    with Scene(files, model.features) as scene:
-        location_of = _location_encoding(model, scene, region)
-        if model.calibration is None:
-            logger.warning(RAW_NOTICE)
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{output}: the folder cannot be made ({error.strerror}); choose another output"
-            ) from error
-        # All is written in a hidden folder beside its place: whatever fails, nothing half stays.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=output) as folder:
-            partials = [Path(folder, final.name) for final in finals]
-            classes, certain, vectors, preview = partials
-            _predict_rasters(
-                model,
-                scene,
-                location_of,
-                region_index(region),
-                classes,
-                certain,
-                batch_size,
-                progress,
-            )
-            with rasterio.open(classes) as ones, rasterio.open(certain) as sure:
-                outlines = outlines_from_raster(
-                    rasterio.band(ones, 1), scene.transform, scene.crs, rasterio.band(sure, 1)
-                )
-            write_outlines(outlines, vectors)
-            write_preview(preview, scene, outlines, certain)
-            for partial, final in zip(partials, finals, strict=True):
-                _replace(partial, final)
-    return result._replace(glaciers=len(outlines), area_km2=float(outlines["area_km2"].sum()))
 
 
-def _location_encoding(model: SceneModel, scene: Scene, region: str | None) -> LocationOf:
+class _Stages:
+    """Times the stages of a map, and says what is being done.
+
+    Attributes:
+        seconds: Of each stage so far.
+    """
+
+    def __init__(self, progress: bool) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str, words: str) -> Iterator[None]:
+        """Time a stage."""
+        self.say(words)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+    def say(self, words: str) -> None:
+        """Tell people something, where they are to see progress."""
+        if self.progress:
+            tqdm.write(words, file=sys.stderr)
+
+
+def _cache_bytes(scene: Scene) -> int:
+    """Bytes of blocks that GDAL keeps: those of the next rows, and of the files being written."""
+    return min(2**25 + 2 * scene.cache_bytes, MOST_CACHE_BYTES)
+
+
+def _location_encoding(
+    model: SceneModel, scene: Scene, region: str | None, optimise: bool
+) -> LocationOf:
     """Return what gives the location vectors (n, L) of windows, or None."""
+    if optimise:
+        check_region_model(model)
     per_region = model.calibration is not None and model.calibration.regions
     if region is not None and model.location != "region" and not per_region:
         raise InputError(
@@ -174,10 +329,9 @@ def _location_encoding(model: SceneModel, scene: Scene, region: str | None) -> L
         )
     if model.location == "region":
         index = region_index(region)
-        if index == UNKNOWN:
+        if index == UNKNOWN and not optimise:
             logger.warning("No region given: the scene is mapped as of an unknown region.")
-        vector = region_vector(index)
-        return lambda windows: vector.expand(len(windows), -1)
+        return _same_for_all(region_vector(index))
     if model.location == "coordinates":
         return lambda windows: torch.stack(
             [coordinate_vector(*scene.centre(window)) for window in windows]
@@ -185,109 +339,35 @@ def _location_encoding(model: SceneModel, scene: Scene, region: str | None) -> L
     return lambda windows: None
 
 
-class _WindowPredictor:
-    """Predicts the windows that :func:`blend_bands` asks for, and remembers which pixels count.
-
-    Attributes:
-        valid: bool (window, padded width) of the current row of windows.
-    """
-
-    def __init__(
-        self,
-        model: SceneModel,
-        scene: Scene,
-        location_of: LocationOf,
-        vertical: Padding,
-        horizontal: Padding,
-        bar: "tqdm[Any]",
-    ) -> None:
-        self.model = model
-        self.scene = scene
-        self.location_of = location_of
-        self.top, self.left = vertical.before, horizontal.before
-        self.bar = bar
-        self.valid = np.zeros((model.image_size, horizontal.size), dtype=bool)
-
-    def __call__(self, row: int, cols: list[int]) -> Tensor:
-        size, classes = self.model.image_size, self.model.num_classes
-        images, windows, places = [], [], []
-        for place, col in enumerate(cols):
-            window = Window(row - self.top, col - self.left, size, size)
-            image, valid = self.scene.read(window)
-            self.valid[:, col : col + size] = valid
-            if valid.any():
-                images.append(image)
-                windows.append(window)
-                places.append(place)
-        # Windows without data are not predicted; none of their pixels reaches the map.
-        probabilities = torch.full((len(cols), classes, size, size), 1 / classes)
-        if images:
-            probabilities[places] = self._predict(torch.stack(images), windows)
-        self.bar.update(len(cols))
-        return probabilities
-
-    def _predict(self, images: Tensor, windows: Sequence[Window]) -> Tensor:
-        location = self.location_of(windows)
-        if location is not None:
-            location = location.to(self.model.device)
-        predicted = self.model.predict_probabilities(images.to(self.model.device), location)
-        predicted = predicted.float().cpu()
-        if not predicted.isfinite().all():
-            raise InputError(
-                "the model's probabilities are not finite; check the checkpoint, and the units of "
-                f"the rasters ({', '.join(map(str, self.scene.files.values()))})"
-            )
-        return predicted
+def _same_for_all(vector: Tensor) -> LocationOf:
+    return lambda windows: vector.expand(len(windows), -1)
 
 
-def _predict_rasters(
-    model: SceneModel,
-    scene: Scene,
-    location_of: LocationOf,
-    region: int,
-    classes_path: Path,
-    confidence_path: Path,
-    batch_size: int,
-    progress: bool,
-) -> None:
-    """Write the class raster and the confidence raster band by band."""
-    size, stride = model.image_size, model.image_size // 2
-    vertical, horizontal = centred_padding(scene.height, size), centred_padding(scene.width, size)
-    count = len(window_starts(vertical.size, size, stride)) * len(
-        window_starts(horizontal.size, size, stride)
+def _optimised(work: Path, model: SceneModel, scene: Scene, progress: bool) -> dict[str, Any]:
+    """Optimise the region, or take what a run before found; a map has one region vector."""
+    path = work / REGION_FILE
+    if not path.exists():
+        fit = optimise_region(model, scene, progress=progress)
+        values = fit._asdict() | {"vector": fit.vector.tolist()}
+        with when_complete(path) as partial:
+            partial.write_text(json.dumps(values))
+    found: dict[str, Any] = json.loads(path.read_text())
+    logger.warning(
+        f"Region optimised in {found['epochs']} epochs: the mean entropy of the predictions went "
+        f"from {found['entropy_before']:.4f} to {found['entropy_after']:.4f} bits."
     )
-    columns = slice(horizontal.before, horizontal.before + scene.width)
-    anything = False
-    model.eval()
-    with (
-        torch.inference_mode(),
-        tqdm(total=count, desc="Mapping", unit="window", disable=not progress) as bar,
-        _create(classes_path, scene, "uint8", NODATA, predictor=2) as classes_file,
-        _create(confidence_path, scene, "float32", np.nan, predictor=3) as confidence_file,
-    ):
-        confidence_file.update_tags(confidence=confidence_tag(model.calibration))
-        predict = _WindowPredictor(model, scene, location_of, vertical, horizontal, bar)
-        for start, probabilities in blend_bands(
-            predict, vertical.size, horizontal.size, size, stride, model.num_classes, batch_size
-        ):
-            first = max(0, vertical.before - start)
-            last = min(probabilities.shape[1], vertical.before + scene.height - start)
-            if last <= first:
-                continue
-            band = probabilities[:, first:last, columns]
-            valid = predict.valid[first:last, columns]
-            anything |= bool(valid.any())
-            glacier = (band.argmax(0) == GLACIER).numpy()
-            sure = confidence(band, dim=0)
-            if model.calibration is not None:
-                sure = model.calibration(sure, region)
-            row = start + first - vertical.before
-            rows = ((row, row + last - first), (0, scene.width))
-            classes_file.write(np.where(valid, glacier, NODATA).astype(np.uint8), 1, window=rows)
-            shown = np.where(valid, sure.numpy(), np.float32(np.nan))
-            confidence_file.write(shown, 1, window=rows)
-    if not anything:
-        raise InputError(_nothing_to_map(scene))
+    return found
+
+
+def _beginning(store: RowStore, scene: Scene) -> str:
+    size = f"{scene.height:,} x {scene.width:,} pixels"
+    done = f", going on after row {store.rows:,}" if store.rows else ""
+    return f"Mapping {size}{done}"
+
+
+def _any_data(store: RowStore) -> bool:
+    strips = (store.read(row, STRIP_ROWS)["classes"] for row in range(0, store.rows, STRIP_ROWS))
+    return any(bool((strip != NODATA).any()) for strip in strips)
 
 
 def _nothing_to_map(scene: Scene) -> str:
@@ -303,29 +383,22 @@ def _nothing_to_map(scene: Scene) -> str:
     )
 
 
-def _create(path: Path, scene: Scene, dtype: str, nodata: float, predictor: int) -> Any:
-    return rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=scene.height,
-        width=scene.width,
-        count=1,
-        dtype=dtype,
-        nodata=nodata,
-        crs=scene.crs,
-        transform=scene.transform,
-        tiled=True,
-        blockxsize=256,
-        blockysize=256,
-        compress="deflate",
-        predictor=predictor,
-        bigtiff="if_safer",
-    )
-
-
-def _replace(partial: Path, final: Path) -> None:
-    # What other programs keep beside an older file (statistics, a log of SQLite) would now lie.
-    for suffix in (".aux.xml", "-wal", "-shm", "-journal"):
-        final.with_name(final.name + suffix).unlink(missing_ok=True)
-    os.replace(partial, final)
+def _write_rasters(
+    work: Path,
+    store: RowStore,
+    rasters: Sequence[str],
+    smoothing: int,
+    scene: Scene,
+    tags: Mapping[str, str],
+) -> None:
+    for name in rasters:
+        layer = LAYERS[name]
+        if layer.field != "classes" or not smoothing:
+            write_cog(work / name, store, layer, scene, tags)
+            continue
+        (work / SMOOTHED_FILE).unlink(missing_ok=True)
+        kinds = {layer.field: layer.kind}
+        with RowStore(work / SMOOTHED_FILE, store.width, kinds) as smoothed:
+            for strip in smoothed_strips(store, layer.field, smoothing):
+                smoothed.append({layer.field: strip})
+            write_cog(work / name, smoothed, layer, scene, tags)

@@ -137,6 +137,8 @@ class GlaViTUTask(LightningModule):
         #: What turns raw into calibrated confidence; it belongs to the weights and travels in the
         #: checkpoint with them. None where they were not calibrated.
         self.calibration: Calibration | None = None
+        #: The checkpoint that the task was built from, where it was; maps tell it.
+        self.checkpoints: tuple[str, ...] = ()
         #: What a test found of the confidence, for its report.
         self.test_calibration: dict[str, Any] | None = None
 
@@ -170,7 +172,13 @@ class GlaViTUTask(LightningModule):
                 f"{written}, so install that one ({error})"
             ) from error
         task._take_calibration(checkpoint, str(path))
+        task.checkpoints = (str(path),)
         return task.eval()
+
+    @property
+    def members(self) -> "tuple[GlaViTUTask, ...]":
+        """The task itself, and the others of its ensemble."""
+        return (self, *self._ensemble)
 
     def forward(self, image: Tensor, location: Tensor | None = None) -> Tensor:
         """Compute logits (B, classes, H, W) of images (B, C, H, W)."""
@@ -187,8 +195,8 @@ class GlaViTUTask(LightningModule):
         Returns:
             float32 (B, classes, S, S).
         """
-        others = [member.to(self.device, self.dtype) for member in self._ensemble]
-        return self.inference.predict([self, *others], image, location)
+        members = [member.to(self.device, self.dtype) for member in self.members]
+        return self.inference.predict(members, image, location)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Compute the loss of a batch; with GlaViTU, of both heads."""

@@ -1,0 +1,137 @@
+"""Where a model predicts, and what makes it quick there."""
+
+import copy
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glavitu.errors import InputError
+from glavitu.mapping.scene_model import SceneModel
+from glavitu.models.folding import fold_batch_norms
+
+#: Windows from which on a scene repays the minute in which a model is compiled.
+COMPILED_WINDOWS = 1000
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Find a device by its name.
+
+    Args:
+        name: ``'cpu'``, ``'cuda'``, ``'cuda:N'`` or ``'mps'``; ``'auto'`` takes a CUDA GPU, else
+            Apple's, else the CPU.
+
+    Raises:
+        InputError: If there is no such device here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cuda"] * bool(gpus) + [f"cuda:{index}" for index in range(gpus)]
+    there += ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise InputError(
+            f"device {name!r} is not available; here there are {', '.join(there)}, and auto, which "
+            f"takes {there[0]}"
+        )
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device for people, as ``NVIDIA A100`` or ``cpu``."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def precision_on(device: torch.device) -> str:
+    """Say in which precision models predict on a device: bfloat16 on CUDA, else float32."""
+    return "bfloat16" if device.type == "cuda" else "float32"
+
+
+class Predictor:
+    """A model made quick for the device that it is on; the model itself stays as it is.
+
+    On the CPU its batch norms are folded and its weights lie channels last. On a CUDA GPU it
+    predicts in bfloat16, and large scenes with a compiled model.
+
+    Args:
+        model: The model, in eval mode.
+        batch_size: Most windows predicted at once.
+        windows: Number of windows of the scene.
+
+    Attributes:
+        device: Where the probabilities are.
+        classes: Number of classes.
+    """
+
+    def __init__(self, model: SceneModel, batch_size: int, windows: int) -> None:
+        self.device = model.device
+        self.batch_size = batch_size
+        self.classes = model.num_classes
+        self._channels_last = False
+        self._full_batches = False
+        self._model = model
+        convolves = isinstance(model, nn.Module) and any(
+            isinstance(module, nn.Conv2d) for module in model.modules()
+        )
+        if self.device.type == "cpu" and convolves:
+            self._model = copy.deepcopy(model)
+            for member in _members(self._model):
+                fold_batch_norms(member)
+                # Convolutions that lie so need no reordering at each call.
+                member.to(memory_format=torch.channels_last)
+            self._channels_last = True
+        elif _is_worth_compiling(model, windows):
+            self._model = copy.deepcopy(model)
+            for member in _members(self._model):
+                member.compile()
+            # Another number of windows would compile the model once more.
+            self._full_batches = True
+
+    def __call__(self, images: Tensor, location: Tensor | None) -> Tensor:
+        """Predict windows.
+
+        Args:
+            images: (B, C, S, S) on the CPU, B at most the batch size.
+            location: (B, L) where the model wants one.
+
+        Returns:
+            Probabilities, float32 (B, classes, S, S), on the model's device.
+        """
+        count = len(images)
+        images = images.to(self.device)
+        if self._channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        location = None if location is None else location.to(self.device)
+        if self._full_batches:
+            images = _filled(images, self.batch_size)
+            location = None if location is None else _filled(location, self.batch_size)
+        narrow = self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if narrow else nullcontext():
+            predicted = self._model.predict_probabilities(images, location)
+        return predicted[:count].float()
+
+
+def _members(model: Any) -> Sequence[nn.Module]:
+    members: Sequence[nn.Module] = getattr(model, "members", (model,))
+    return members
+
+
+def _is_worth_compiling(model: SceneModel, windows: int) -> bool:
+    # Layers that drop are hooked anew for each batch, which compiled models do not notice.
+    drops = bool(getattr(getattr(model, "inference", None), "dropout_runs", 0))
+    return (
+        isinstance(model, nn.Module)
+        and model.device.type == "cuda"
+        and windows >= COMPILED_WINDOWS
+        and not drops
+        and find_spec("triton") is not None
+        and any(map(shutil.which, ("cc", "gcc", "clang")))
+    )
+
+
+def _filled(values: Tensor, count: int) -> Tensor:
+    return torch.cat([values, values[-1:].expand(count - len(values), *values.shape[1:])])

@@ -1,0 +1,290 @@
+"""Streaming a model over a scene: reading, predicting and writing at the same time."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from glavitu.calibration import Calibration
+from glavitu.confidence import confidence
+from glavitu.datasets.scene import Scene
+from glavitu.errors import InputError
+from glavitu.mapping.devices import Predictor
+from glavitu.mapping.outlines import GLACIER
+from glavitu.mapping.row_store import RowStore
+from glavitu.mapping.smoothing import NODATA
+from glavitu.windows import Padding, Window, blend_bands, centred_padding, window_starts
+
+#: Location vectors (n, L) of windows of the scene, or None.
+LocationOf = Callable[[Sequence[Window]], Tensor | None]
+
+#: Rows of pixels: the image (C, rows, W), and whether there is data (rows, W).
+Piece = tuple[Tensor, npt.NDArray[np.bool_]]
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Layout(NamedTuple):
+    """Where the windows of a scene lie.
+
+    Attributes:
+        window: Window size in pixels.
+        stride: Step between windows in pixels.
+        vertical: Padding of the rows.
+        horizontal: Padding of the columns.
+    """
+
+    window: int
+    stride: int
+    vertical: Padding
+    horizontal: Padding
+
+    @classmethod
+    def of(cls, scene: Scene, window: int, stride: int) -> "Layout":
+        """Lay windows over a scene, padded as published."""
+        vertical, horizontal = (centred_padding(n, window) for n in (scene.height, scene.width))
+        return cls(window, stride, vertical, horizontal)
+
+    @property
+    def rows(self) -> list[int]:
+        """First row of each row of windows in the padded scene."""
+        return window_starts(self.vertical.size, self.window, self.stride)
+
+    @property
+    def cols(self) -> list[int]:
+        """First column of the windows in each row of them."""
+        return window_starts(self.horizontal.size, self.window, self.stride)
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        return len(self.rows) * len(self.cols)
+
+
+class Counts(NamedTuple):
+    """Windows of a run.
+
+    Attributes:
+        predicted: Those that went through the model.
+        skipped: Those without data.
+        done: Those whose pixels were there from a run before.
+    """
+
+    predicted: int
+    skipped: int
+    done: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Turns blended probabilities into rows of the map.
+
+    Attributes:
+        store: Where the rows go: ``classes``, ``confidence``, and ``probability`` (of glacier)
+            where it has it.
+        calibration: Makes calibrated confidence, None for raw.
+        region: Index of the region whose calibration counts.
+    """
+
+    store: RowStore
+    calibration: Calibration | None
+    region: int
+
+    def __call__(self, band: Tensor, valid: npt.NDArray[np.bool_]) -> None:
+        """Store the next rows.
+
+        Args:
+            band: Probabilities (classes, rows, W).
+            valid: bool (rows, W), where there is data.
+
+        Raises:
+            InputError: If a probability is not finite.
+            OSError: If the rows cannot be written.
+        """
+        if not band.sum(0).isfinite().numpy()[valid].all():
+            raise InputError(
+                "the model's probabilities are not finite; check the checkpoint, and the units of "
+                "the rasters"
+            )
+        with torch.inference_mode():
+            sure = confidence(band, dim=0)
+            if self.calibration is not None:
+                sure = self.calibration(sure, self.region)
+        fields = {
+            "classes": np.where(valid, band.numpy().argmax(0) == GLACIER, np.uint8(NODATA)),
+            "confidence": np.where(valid, sure.numpy(), np.float32(np.nan)),
+            "probability": np.where(valid, band[GLACIER].numpy(), np.float32(np.nan)),
+        }
+        self.store.append({name: fields[name] for name in self.store.dtype.names or ()})
+
+
+def predict_scene(
+    predictor: Predictor,
+    scene: Scene,
+    layout: Layout,
+    location_of: LocationOf,
+    finish: Finish,
+    progress: bool,
+) -> Counts:
+    """Predict a scene and store its rows, from the first that is missing.
+
+    Each row of pixels is read once, by a thread of its own; another one stores the finished bands.
+    Windows are predicted in batches that never reach over the end of a row of windows, so that the
+    batches of a run that was interrupted are those of one that was not, and so are its pixels.
+
+    Args:
+        predictor: Predicts batches of windows.
+        scene: The scene.
+        layout: The scene's windows.
+        location_of: Gives the windows' location vectors.
+        finish: Stores what is finished.
+        progress: Show a progress bar.
+
+    Returns:
+        How many windows were predicted, and how many were not.
+
+    Raises:
+        InputError: If a file cannot be read, or a probability is not finite.
+        OSError: If rows cannot be stored.
+    """
+    top, left = layout.vertical.before, layout.horizontal.before
+    columns = slice(left, left + scene.width)
+    first_row, last_row = top + finish.store.rows, top + scene.height
+    if first_row == last_row:
+        return Counts(0, 0, layout.windows)
+    starts = [row for row in layout.rows if row + layout.window > first_row]
+    done = (len(layout.rows) - len(starts)) * len(layout.cols)
+    with (
+        torch.inference_mode(),
+        ThreadPoolExecutor(1, "read") as reader,
+        ThreadPoolExecutor(1, "write") as writer,
+        tqdm(
+            total=layout.windows, initial=done, desc="Mapping", unit="window", disable=not progress
+        ) as bar,
+    ):
+        strip = _Strip(sum(map(len, scene.groups)), layout)
+        pieces = _ahead(reader, partial(_read, scene, layout), _pieces(starts, layout.window))
+        predict = _RowPredictor(predictor, strip, pieces, layout, location_of, bar)
+        storing: Future[None] | None = None
+        for row, band in blend_bands(
+            predict,
+            layout.vertical.size,
+            layout.horizontal.size,
+            layout.window,
+            layout.stride,
+            predictor.classes,
+            first_row=first_row,
+            device=predictor.device,
+        ):
+            last = min(row + band.shape[1], last_row)
+            valid = strip.valid[row - strip.row : last - strip.row, columns].copy()
+            # One at a time: after a band that failed none may follow.
+            if storing is not None:
+                storing.result()
+            storing = writer.submit(finish, band[:, : last - row, columns].cpu(), valid)
+            bar.set_postfix_str(f"row {last - top} of {scene.height}", refresh=False)
+        if storing is not None:
+            storing.result()
+    return Counts(predict.predicted, predict.skipped, done)
+
+
+class _Strip:
+    """The pixels of one row of windows; they move up as new rows come in below.
+
+    Attributes:
+        row: First row of the strip in the padded scene.
+        image: float32 (C, window, padded width).
+        valid: bool (window, padded width).
+    """
+
+    def __init__(self, channels: int, layout: Layout) -> None:
+        shape = (layout.window, layout.horizontal.size)
+        self.row = 0
+        self.image = np.zeros((channels, *shape), dtype=np.float32)
+        self.valid = np.zeros(shape, dtype=bool)
+
+    def append(self, image: Tensor, valid: npt.NDArray[np.bool_], row: int) -> None:
+        """Take in rows of which the last is the last of the windows that start at ``row``."""
+        count = len(valid)
+        self.row = row
+        for held, new in ((self.image, image.numpy()), (self.valid, valid)):
+            held[..., :-count, :] = held[..., count:, :]
+            held[..., -count:, :] = new
+
+
+class _RowPredictor:
+    """Predicts the rows of windows that :func:`blend_bands` asks for.
+
+    Attributes:
+        predicted: Number of windows predicted so far.
+        skipped: Number of windows without data.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        strip: _Strip,
+        pieces: Iterator[Piece],
+        layout: Layout,
+        location_of: LocationOf,
+        bar: "tqdm[Any]",
+    ) -> None:
+        self.predictor = predictor
+        self.strip = strip
+        self.pieces = pieces
+        self.layout = layout
+        self.location_of = location_of
+        self.bar = bar
+        self.predicted = self.skipped = 0
+
+    def __call__(self, row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        size = self.layout.window
+        top, left = self.layout.vertical.before, self.layout.horizontal.before
+        self.strip.append(*next(self.pieces), row)
+        image, valid = torch.from_numpy(self.strip.image), self.strip.valid
+        # None of the pixels of a window without data reaches the map.
+        wanted = [col for col in cols if valid[:, col : col + size].any()]
+        self.skipped += len(cols) - len(wanted)
+        self.bar.update(len(cols) - len(wanted))
+        for first in range(0, len(wanted), self.predictor.batch_size):
+            batch = wanted[first : first + self.predictor.batch_size]
+            images = torch.stack([image[:, :, col : col + size] for col in batch])
+            location = self.location_of([Window(row - top, c - left, size, size) for c in batch])
+            yield from zip(batch, self.predictor(images, location), strict=True)
+            self.predicted += len(batch)
+            self.bar.update(len(batch))
+
+
+def _pieces(starts: Sequence[int], window: int) -> Iterator[range]:
+    """Return the rows of the padded scene that each row of windows adds to the one before."""
+    end = starts[0]
+    for start in starts:
+        yield range(end, start + window)
+        end = start + window
+
+
+def _read(scene: Scene, layout: Layout, rows: range) -> Piece:
+    top, left = layout.vertical.before, layout.horizontal.before
+    return scene.read(Window(rows.start - top, -left, len(rows), layout.horizontal.size))
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[_T], _R], arguments: Iterable[_T]
+) -> Iterator[_R]:
+    """Call a function in another thread, one call ahead of what is asked for."""
+    pending: deque[Future[_R]] = deque()
+    for argument in arguments:
+        pending.append(pool.submit(function, argument))
+        if len(pending) > 1:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()

@@ -1,0 +1,132 @@
+"""Where a map comes from: what decides its pixels, told in ``run.json`` and in tags."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from glavitu._version import __version__
+from glavitu.calibration import confidence_tag, describe_inference
+from glavitu.mapping.devices import precision_on
+from glavitu.mapping.scene_model import SceneModel
+
+#: Key of the digest of everything that decides a map's pixels.
+FINGERPRINT = "fingerprint"
+
+
+def provenance(
+    model: SceneModel, inputs: Mapping[str, Sequence[Path]], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe all that decides a map's pixels.
+
+    Args:
+        model: The model, on its device.
+        inputs: All files that are read by the name of their feature group.
+        options: Options of the map by their names, plain values.
+
+    Returns:
+        Plain values for JSON; ``fingerprint`` is the SHA-256 of all others.
+    """
+    facts = {
+        "glavitu": __version__,
+        "checkpoints": [
+            {"name": path.name, "sha256": _file_digest(path)} for path in _checkpoints(model)
+        ],
+        "weights_sha256": _weights_digest(model),
+        "inference": _inference(model),
+        "confidence": confidence_tag(model.calibration),
+        "calibration": None if model.calibration is None else model.calibration.to_dict(),
+        "device": model.device.type,
+        "precision": precision_on(model.device),
+        "options": dict(options),
+        "inputs": [{"group": group, **_input(path)} for group in inputs for path in inputs[group]],
+    }
+    facts = json.loads(json.dumps(facts, default=str))
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return {FINGERPRINT: digest, **facts}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say in what the run of a map differs from another run.
+
+    Args:
+        one: What is found, of ``run.json``.
+        other: What is wanted, of :func:`provenance`.
+
+    Returns:
+        Such as ``overlap (0.5 there, 0.25 now)``; of rasters, checkpoints and calibrations it is
+        said that they differ, since they are long.
+    """
+    options, wanted = one.get("options", {}), other["options"]
+    found = [
+        f"{name} ({options.get(name)} there, {wanted.get(name)} now)"
+        for name in [*wanted, *(set(options) - set(wanted))]
+        if options.get(name) != wanted.get(name)
+    ]
+    found += [
+        f"{key} ({one.get(key)} there, {other[key]} now)"
+        for key in ("glavitu", "inference", "device", "precision")
+        if one.get(key) != other[key]
+    ]
+    words = {"inputs": "the rasters", "calibration": "the calibration"}
+    if any(one.get(key) != other[key] for key in ("checkpoints", "weights_sha256")):
+        found.append("the checkpoint")
+    return found + [word for key, word in words.items() if one.get(key) != other[key]]
+
+
+def raster_tags(run: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a map's rasters.
+
+    Args:
+        run: Of :func:`provenance`.
+    """
+    checkpoints = run["checkpoints"]
+    return {
+        "glavitu_version": run["glavitu"],
+        "checkpoint": ", ".join(checkpoint["name"] for checkpoint in checkpoints),
+        "checkpoint_sha256": ", ".join(checkpoint["sha256"] for checkpoint in checkpoints),
+        "weights_sha256": run["weights_sha256"],
+        "options": json.dumps(run["options"] | {"inference": run["inference"]}),
+        "inputs": json.dumps(run["inputs"]),
+        "confidence": run["confidence"],
+    }
+
+
+def _input(path: Path) -> dict[str, Any]:
+    # What is no file here, such as a URL that GDAL reads, has but its name.
+    if not path.is_file():
+        return {"path": str(path)}
+    stat = path.stat()
+    return {"path": str(path.resolve()), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _checkpoints(model: Any) -> list[Path]:
+    # Those of an ensemble are known to the task from its option.
+    own = getattr(model, "checkpoints", ())
+    members = getattr(getattr(model, "inference", None), "checkpoints", ())
+    return list(dict.fromkeys(map(Path, [*own, *members])))
+
+
+def _inference(model: Any) -> str:
+    inference = getattr(model, "inference", None)
+    return "" if inference is None else describe_inference(inference)
+
+
+def _weights_digest(model: Any) -> str:
+    digest = hashlib.sha256(repr([model.num_classes, model.image_size, model.location]).encode())
+    digest.update(repr([group.to_dict() for group in model.features]).encode())
+    if isinstance(model, nn.Module):
+        for name, tensor in model.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            values = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(values.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""The vector files of a map."""
+
+from pathlib import Path
+
+import geopandas
+import rasterio
+
+from glavitu.datasets.scene import Scene
+from glavitu.mapping.attributes import ReadStrip, Strip
+from glavitu.mapping.outlines import outlines_from_raster
+from glavitu.mapping.uncertain_bands import confidence_bands
+from glavitu.mapping.vector_files import write_vectors
+from glavitu.windows import Window
+
+#: By how many pixels outlines may be straightened where the classes are smoothed.
+SIMPLIFICATION = 1.0
+
+
+def write_vector_files(
+    classes: Path,
+    confidence: Path,
+    scene: Scene,
+    outlines: Path,
+    bands: Path | None,
+    *,
+    min_area_km2: float,
+    smoothed: bool,
+    progress: bool,
+) -> tuple[geopandas.GeoDataFrame, list[Path]]:
+    """Write the outlines of a map, and where it is uncertain.
+
+    Args:
+        classes: The class raster.
+        confidence: The confidence raster.
+        scene: The scene; what it knows of elevation goes to the outlines.
+        outlines: Where the outlines go.
+        bands: Where polygons of uncertain pixels go; None where confidence is not calibrated, and
+            so neither these nor an interval of the area can be given.
+        min_area_km2: Leave out smaller outlines.
+        smoothed: Whether the stairs of pixels are straightened.
+        progress: Show progress bars.
+
+    Returns:
+        The outlines, and all files that were written.
+    """
+    with rasterio.open(classes) as ones, rasterio.open(confidence) as sure:
+        frame = outlines_from_raster(
+            rasterio.band(ones, 1),
+            scene.transform,
+            scene.crs,
+            read_strip=_strips(sure, scene),
+            min_area_km2=min_area_km2,
+            simplification=SIMPLIFICATION if smoothed else 0.0,
+            area_interval=bands is not None,
+            progress=progress,
+        )
+        written = write_vectors(frame, outlines, "outlines")
+        if bands is not None:
+            uncertain = confidence_bands(
+                rasterio.band(sure, 1), scene.transform, scene.crs, progress=progress
+            )
+            written += write_vectors(uncertain, bands, "confidence_bands")
+    return frame, written
+
+
+def _strips(confidence: rasterio.DatasetReader, scene: Scene) -> ReadStrip:
+    terrain = scene.terrain_group is not None
+
+    def read_strip(row: int, rows: int) -> Strip:
+        sure = confidence.read(1, window=((row, row + rows), (0, scene.width)))
+        if not terrain:
+            return Strip(sure)
+        return Strip(sure, *scene.read_terrain(Window(row, 0, rows, scene.width)))
+
+    return read_strip
