@@ -211,25 +211,28 @@ def predict_blended(
     Returns:
         float32 (classes, H, W) on the CPU.
     """
-    _, height, width = image.shape
+    channels, height, width = image.shape
     vertical, horizontal = centred_padding(height, window), centred_padding(width, window)
-    padded = torch.nn.functional.pad(
-        image, (horizontal.before, horizontal.after, vertical.before, vertical.after)
-    )
+    top, left = vertical.before, horizontal.before
+    blended = torch.empty(classes, height, width)
 
     def predict_row(row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        # Only these rows are padded: of a whole scene a second copy would take much memory.
+        strip = image.new_zeros(channels, window, horizontal.size)
+        first, last = max(row, top), min(row + window, top + height)
+        if first < last:
+            held = image[:, first - top : last - top]
+            strip[:, first - row : last - row, left : left + width] = held
         for first in range(0, len(cols), batch_size):
             batch = cols[first : first + batch_size]
-            windows = torch.stack([padded[:, row : row + window, c : c + window] for c in batch])
+            windows = torch.stack([strip[:, :, col : col + window] for col in batch])
             yield from zip(batch, predict(windows).float().cpu(), strict=True)
 
-    bands = [
-        band
-        for _, band in blend_bands(
-            predict_row, vertical.size, horizontal.size, window, stride, classes
-        )
-    ]
-    blended = torch.cat(bands, dim=1)
-    return blended[
-        :, vertical.before : vertical.before + height, horizontal.before : horizontal.before + width
-    ]
+    for row, band in blend_bands(
+        predict_row, vertical.size, horizontal.size, window, stride, classes
+    ):
+        first, last = max(row, top), min(row + band.shape[1], top + height)
+        if first < last:
+            inside = band[:, first - row : last - row, left : left + width]
+            blended[:, first - top : last - top] = inside
+    return blended

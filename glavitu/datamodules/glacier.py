@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from torchgeo.datamodules import GeoDataModule
+from torchgeo.datasets import stack_samples
 
 from glavitu.datasets.benchmark import BenchmarkTiles, is_benchmark
 from glavitu.datasets.manifest import is_manifest
@@ -164,7 +165,7 @@ class GlacierDataModule(GeoDataModule):
             dataset,
             sampler=self._share(WholeTiles(dataset.extents)),
             num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
+            collate_fn=_collate,
             generator=torch.Generator(),
         )
 
@@ -209,7 +210,7 @@ class GlacierDataModule(GeoDataModule):
             batch_size=self.batch_size if split in ("train", "val") else 1,
             sampler=getattr(self, f"{split}_sampler"),
             num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
+            collate_fn=_collate,
             drop_last=split == "train",
             persistent_workers=self.num_workers > 0,
             # Loaders draw a seed whenever they start: not from the training's own draws.
@@ -257,3 +258,13 @@ class GlacierDataModule(GeoDataModule):
                 f"{'is' if len(given) == 1 else 'are'} for rasters only; leave out what is for "
                 "rasters, or give a folder of rasters as data.root"
             )
+
+
+def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Stack samples; a single one, such as a whole scene, without a copy."""
+    if len(samples) > 1:
+        return cast(dict[str, Any], stack_samples(samples))
+    return {
+        key: value[None] if isinstance(value, Tensor) else stack_samples([{key: value}])[key]
+        for key, value in samples[0].items()
+    }

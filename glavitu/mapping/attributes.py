@@ -16,7 +16,7 @@ from glavitu.mapping.polygons import Geometries
 from glavitu.mapping.zonal import Extremes, Mean, RoundedMedian
 
 #: Pixels worked on at once, so that memory does not grow with the scene.
-STRIP_PIXELS = 1 << 22
+STRIP_PIXELS = 1 << 20
 
 #: Calibrated confidence under which a pixel is uncertain.
 CERTAIN = 0.95
