@@ -2,7 +2,15 @@
 
 import sys
 
-from glavitu.cli import main
+from glavitu import cli
+from glavitu.quiet import warn_plainly
+
+
+def main() -> int:
+    """Run a command of the command line, as a process of its own, and return its exit status."""
+    warn_plainly()
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
 from lightning.pytorch.loggers import CSVLogger
 
@@ -36,6 +36,9 @@ LINKS = {"features": "features", "location": "location", "patch_size": "image_si
 
 #: What Lightning understands as a checkpoint beside the path of one.
 CHECKPOINT_WORDS = ("best", "hpc")
+
+
+AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
 
 class GlaViTUCLI(LightningCLI):
@@ -123,6 +126,22 @@ class GlaViTUCLI(LightningCLI):
         best = best_checkpoint(self.trainer)
         if best is not None and self.trainer.is_global_zero:
             print(f"The run is in {folder}\nNext: glavitu test --ckpt_path {best} --data.root ...")
+
+    def after_test(self) -> None:
+        """Say where the report is, and what to do next."""
+        for report in self._callbacks(RegionReport):
+            print(f"The report is in {report.folder}\nNext: glavitu report {report.folder}")
+
+    def after_predict(self) -> None:
+        """Say where the predictions are."""
+        for writer in self._callbacks(PredictionWriter):
+            print(f"The predictions are in {writer.folder}")
+
+    def _callbacks(self, kind: type[AnyCallback]) -> list[AnyCallback]:
+        """Return the callbacks of a kind, in the first process alone."""
+        trainer: Any = self.trainer
+        callbacks = trainer.callbacks if trainer.is_global_zero else []
+        return [callback for callback in callbacks if isinstance(callback, kind)]
 
     def _parse_ckpt_path(self) -> None:
         # A checkpoint tells how its model is built, and what data it wants, where that is not set.

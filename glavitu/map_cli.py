@@ -63,6 +63,7 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
         # An option that is not given is no argument of map_scene, which has defaults of its own.
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--checkpoint",

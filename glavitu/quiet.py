@@ -1,10 +1,23 @@
 """Silence for what Lightning says that helps nobody here."""
 
 import logging
+import sys
 import warnings
+from typing import Any
 
 #: Parts of messages that are dropped.
 NOISE = ("Tip:", "TPU available", "to estimate number of stepping batches")
+
+
+def warn_plainly() -> None:
+    """Show warnings as a line of their message, without the code that they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        from tqdm import tqdm  # which clears what progress bars have left of a line
+
+        tqdm.write(f"glavitu: warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
 
 
 def quieten_lightning() -> None:

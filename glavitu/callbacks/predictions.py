@@ -93,7 +93,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, in all processes."""
-        self._folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
+        self.folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the confidence is raw."""
@@ -122,7 +122,7 @@ class PredictionWriter(BasePredictionWriter):
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             with (
-                when_complete(self._folder / f"{tile.name}.tif") as partial,
+                when_complete(self.folder / f"{tile.name}.tif") as partial,
                 rasterio.open(
                     partial,
                     "w",

@@ -1,7 +1,7 @@
 """The report of a test: scores of each region, subregion and tile, as tables and a figure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from glavitu.metrics.tile_confusion import pool_tiles
 
 #: Titles of the tables of years and sensors.
 TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sensor"}
+
+#: Those that fit beside region, year and sensor on a narrow terminal.
+ACQUISITION_SCORES = ("iou", "precision", "recall")
 
 SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 
@@ -58,7 +61,7 @@ class RegionReport(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, in all processes."""
-        self._folder = Path(self.output) if self.output else run_folder(trainer)
+        self.folder = Path(self.output) if self.output else run_folder(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start to count tiles, in all processes alike, whether they have tiles or not."""
@@ -98,9 +101,9 @@ class RegionReport(Callback):
         report |= {name: _plain(table) for name, table in groups.items()}
         written = {"report": regions} | {k: t for k, t in groups.items() if k == "groups"}
         for name, table in written.items():
-            with when_complete(self._folder / f"{name}.csv") as partial:
+            with when_complete(self.folder / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False)
-        with when_complete(self._folder / "report.json") as partial:
+        with when_complete(self.folder / "report.json") as partial:
             partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
         self._draw("report", draw_regions(regions, tiles), trainer)
         if groups:
@@ -110,10 +113,10 @@ class RegionReport(Callback):
                 logger.log_table("test/regions", dataframe=regions)
         print_table(regions, "Glacier class, pixels pooled per region")
         for name, table in groups.items():
-            print_table(table, f"The same by {TITLES[name]}", mean=False)
+            print_table(table, f"The same by {TITLES[name]}", ACQUISITION_SCORES, mean=False)
 
     def _draw(self, name: str, figure: Figure, trainer: Trainer) -> None:
-        with when_complete(self._folder / f"{name}.png") as partial:
+        with when_complete(self.folder / f"{name}.png") as partial:
             figure.savefig(partial)
         logged = {"report": "test_regions", "groups": "test_groups"}[name]
         for logger in trainer.loggers:
@@ -182,29 +185,32 @@ def pool_acquisitions(
     return pooled
 
 
-def print_table(table: pd.DataFrame, title: str, mean: bool = True) -> None:
+def print_table(
+    table: pd.DataFrame, title: str, scores: Sequence[str] = SCORES, mean: bool = True
+) -> None:
     """Print scores on the terminal, after them their mean and standard deviation.
 
     Args:
         table: The scores, and columns of text before them that tell whose they are, such as
             :meth:`glavitu.metrics.RegionConfusion.table` gives.
         title: Title of the table.
+        scores: Which scores.
         mean: Whether to print mean and standard deviation.
     """
     shown = Table(title=title)
     keys = [key for key in ("region", "year", "sensor") if key in table]
     for key in keys:
-        shown.add_column(key)
-    for score in SCORES:
+        shown.add_column(key, no_wrap=True)
+    for score in scores:
         shown.add_column(score.replace("_", " "), justify="right")
     for row in table.to_dict("records"):
         texts = (str(row[key]) for key in keys)
-        shown.add_row(*texts, *(_number(float(row[score])) for score in SCORES))
+        shown.add_row(*texts, *(_number(float(row[score])) for score in scores))
     if mean and len(table) > 1:
         shown.add_section()
         for name in ("mean", "std"):
-            summary = getattr(table[list(SCORES)], name)()
-            shown.add_row(name, *(_number(float(summary[score])) for score in SCORES))
+            summary = getattr(table[list(scores)], name)()
+            shown.add_row(name, *(_number(float(summary[score])) for score in scores))
     Console().print(shown)
 
 

@@ -166,7 +166,7 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
     """Read glacier outlines as they are, in the file's CRS; missing geometries are left out.
 
     Args:
-        path: GeoPackage, Shapefile, GeoJSON or what else GDAL reads as vectors.
+        path: GeoPackage, Shapefile, GeoJSON, GeoParquet or what else GDAL reads as vectors.
 
     Raises:
         InputError: If the file is missing or unreadable, has no CRS, or holds something else than
@@ -174,8 +174,19 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
     """
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
+    if path.suffix.lower() in RASTER_SUFFIXES:
+        raise InputError(
+            f"{path}: is a raster, but polygons are wanted; give a GeoPackage, Shapefile, GeoJSON "
+            "or GeoParquet"
+        )
     try:
-        outlines = gpd.read_file(path)
+        # GDAL may lack the driver for GeoParquet.
+        parquet = path.suffix.lower() == ".parquet"
+        outlines = gpd.read_parquet(path) if parquet else gpd.read_file(path)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: GeoParquet needs pyarrow: pip install 'glavitu[parquet]'"
+        ) from error
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as outlines ({error}); it seems damaged, write it again"

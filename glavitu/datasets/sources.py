@@ -209,8 +209,8 @@ def _dem_parts(
     if slopes is None:
         if SLOPE in units:
             raise InputError(
-                f"units are given for slope, but it is computed from {files[0].path}; leave them "
-                "out, or give a file with slope"
+                "--slope-percent or a scale is given for slope, but it is computed from "
+                f"{files[0].path}; leave it out, or give a file with slope"
             )
         return parts
     part = []

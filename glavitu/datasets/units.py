@@ -20,6 +20,9 @@ SLOPE = "slope"
 #: No channel of the benchmark comes near this many times its largest value.
 FAR_ABOVE = 3.0
 
+#: Share of a window's pixels that sigma0 above 1 never reaches, whatever layover there is.
+NEARLY_ALL = 0.95
+
 #: Noise that was subtracted leaves sigma0 slightly below 0, but never this far.
 NEVER_LINEAR = -1.0
 
@@ -120,7 +123,7 @@ def check_names(units: Mapping[str, Units], groups: Sequence[FeatureGroup]) -> N
     for name, unit in units.items():
         if name not in transforms:
             raise InputError(
-                f"units are given for {name!r}, which the model does not use; it uses "
+                f"a scale or unit is given for {name!r}, which the model does not use; it uses "
                 f"{', '.join(transforms)}"
             )
         if unit.decibels and transforms[name] != "log10":
@@ -180,22 +183,27 @@ class UnitsCheck:
             raise InputError(
                 f"{files}: {group.name} ({channel}) has values around {median:.5g}, but the model "
                 f"wants at most about {largest:.3g}; say what turns stored values into the wanted "
-                f"unit, for example --scale {group.name}=0.0001 (from Python: units="
-                f"{{{group.name!r}: Units(scale=0.0001)}}), or write scale and offset into the "
+                f"unit, for example --scale {group.name}=0.0001 (map_scene: "
+                f"scales={{{group.name!r}: (0.0001, 0)}}), or write scale and offset into the "
                 "file's tags, as gdal_edit.py -scale does"
             )
         if sigma0 and np.count_nonzero(values < NEVER_LINEAR) > count / 2:
             median = float(np.nanmedian(values))
             raise InputError(
                 f"{files}: {group.name} ({channel}) is negative, around {median:.3g}, but sigma0 "
-                "must be linear; if it is in decibels, give --decibels (from Python: units="
-                f"{{{group.name!r}: Units(decibels=True)}}), or convert the file"
+                "must be linear; if it is in decibels, give --decibels (map_scene: decibels=True), "
+                "or convert the file"
+            )
+        if sigma0 and np.count_nonzero(values > 1) > NEARLY_ALL * count:
+            raise InputError(
+                f"{files}: {group.name} ({channel}) is above 1 nearly everywhere, as sigma0 never "
+                "is; if --decibels is given, the file may be linear already: leave it out"
             )
         if group == DEM and channel == SLOPE:
             self._warn_if(
                 bool((values > 90).any()),
                 f"{files}: slope goes above 90, as degrees never do; if it is in percent, give "
-                f"--slope-percent (from Python: units={{{SLOPE!r}: Units(percent=True)}})",
+                "--slope-percent (map_scene: slope_percent=True), or the map will be wrong",
             )
         if group == IN_SAR:
             self._warn_if(

@@ -106,13 +106,18 @@ def finished_run(
     if written is not None and same and not overwrite and len(there) == len(names):
         shutil.rmtree(work, ignore_errors=True)
         return written
-    if not overwrite and not same and (there or written is not None):
-        what = "a map of which nothing more is known"
-        if written:
-            what = f"another map; it differs in {', '.join(differences(written, run))}"
+    if not written and (there or written is not None):
+        # What is not known to be a map's may be somebody's only copy: not even on demand.
+        files = ", ".join(there or [RUN_FILE])
         raise InputError(
-            f"{output} holds {what}. Choose another output, remove that map, or replace it with "
-            "--overwrite (overwrite=True)"
+            f"{output} holds {files}, of which nothing tells that a map left it; choose another "
+            "output, or move or remove it"
+        )
+    if written and not overwrite and not same:
+        raise InputError(
+            f"{output} holds another map; it differs in {', '.join(differences(written, run))}. "
+            "Choose another output, remove that map, or replace it with --overwrite "
+            "(overwrite=True)"
         )
     _look_at_others(output, work, overwrite)
     return None

@@ -93,6 +93,14 @@ def test_decibels_that_are_not_named_are_an_error(write_raster):
         assert part in str(caught.value)
 
 
+def test_linear_sigma0_that_is_said_to_be_in_decibels_is_an_error(write_raster):
+    linear = RNG.gamma(4, 0.02, (2, 20, 30)).astype(np.float32)
+    path = write_raster("sar.tif", linear)
+    values_of(path, CO_POL_SAR)
+    with pytest.raises(InputError, match="--decibels is given, the file may be linear already"):
+        values_of(path, CO_POL_SAR, units={"co_pol_sar": Units(decibels=True)})
+
+
 def test_slope_in_percent(write_raster):
     percent = RNG.uniform(0, 250, (20, 30)).astype(np.float32)
     elevation = RNG.uniform(0, 4000, (20, 30)).astype(np.float32)

@@ -270,7 +270,7 @@ class TestAnotherRun:
     def test_of_which_nothing_is_known_is_refused(self, output, path, convolving):
         for name in ("run.json", "confidence.tif", "outlines.gpkg", "preview.png"):
             (output / name).unlink()
-            with pytest.raises(InputError, match="holds a map of which nothing more is known"):
+            with pytest.raises(InputError, match="of which nothing tells that a map"):
                 map_scene(convolving(), {"plain": path}, output, progress=False)
 
     def test_is_replaced_with_all_that_it_left(self, output, path, convolving):

@@ -162,6 +162,15 @@ def test_the_region_is_optimised_and_told(rasters, checkpoint, tmp_path, capsys)
     assert "none to optimise" in capsys.readouterr().err
 
 
+def test_files_that_are_no_map_are_never_replaced(rasters, checkpoint, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "outlines.gpkg").write_text("my only inventory")
+    for options in ((), ("--overwrite",)):
+        assert run(rasters, checkpoint, tmp_path / "mine", *options) == 1
+        assert "outlines.gpkg, of which nothing tells that a map" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "outlines.gpkg").read_text() == "my only inventory"
+
+
 class TestBadInput:
     def refused(self, capsys, expected, *arguments):
         assert run(*arguments) == 1
@@ -192,7 +201,12 @@ class TestBadInput:
             (("--smoothing", "4"), "smoothing is 4"),
             (("--region", "ALPS"), "ALPS"),
             (("--scale", "thermal=2"), "thermal"),
+            (("--slope-percent",), "--slope-percent or a scale is given for slope, but"),
         ],
     )
     def test_options(self, rasters, checkpoint, tmp_path, capsys, options, expected):
         self.refused(capsys, expected, rasters, checkpoint, tmp_path / "o", *options)
+
+    def test_a_raster_as_area(self, rasters, checkpoint, tmp_path, capsys):
+        options = ("--aoi", str(rasters / "s2.tif"))
+        self.refused(capsys, "is a raster, but", rasters, checkpoint, tmp_path / "o", *options)
