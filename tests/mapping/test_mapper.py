@@ -290,8 +290,9 @@ class TestFailures:
     def test_an_older_map_is_replaced_with_what_lay_beside_it(
         self, out, write_raster, tiny_model, plain
     ):
-        out.mkdir()
-        for name in ("outlines.tif", "outlines.tif.aux.xml", "outlines.gpkg-wal", "notes.txt"):
+        older = {"plain": write_raster("older.tif", np.ones((30, 30), dtype=np.float32))}
+        map_scene(tiny_model((plain,)), older, out, progress=False)
+        for name in ("outlines.tif.aux.xml", "outlines.gpkg-wal", "notes.txt"):
             (out / name).write_text("old")
         path = write_raster("a.tif", logits(40, 40))
         map_scene(tiny_model((plain,)), {"plain": path}, out, overwrite=True, progress=False)
