@@ -85,7 +85,12 @@ def find_tiles(
     for root in roots:
         scenes = _scenes(root, groups, patterns)
         for scene in tqdm(scenes, desc=f"{root}: checking tiles", leave=False, delay=5):
-            tile = _describe(scene, groups, patterns, outlines, region, bounds)
+            try:
+                tile = _describe(scene, groups, patterns, outlines, region, bounds)
+            except InputError as error:
+                if not is_manifest(root) or scene.source in str(error):
+                    raise
+                raise InputError(f"{scene.source}: {error}") from error
             if tile is not None:
                 tiles.append(tile)
     if not tiles:

@@ -17,6 +17,9 @@ from glavitu.mapping.scene_model import SceneModel
 #: Key of the digest of everything that decides a map's pixels.
 FINGERPRINT = "fingerprint"
 
+#: Rasters that are named in a message.
+MOST_NAMED = 3
+
 
 def provenance(
     model: SceneModel, inputs: Mapping[str, Sequence[Path]], options: Mapping[str, Any]
@@ -58,8 +61,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         other: What is wanted, of :func:`provenance`.
 
     Returns:
-        Such as ``overlap (0.5 there, 0.25 now)``; of rasters, checkpoints and calibrations it is
-        said that they differ, since they are long.
+        Such as ``overlap (0.5 there, 0.25 now)``; of rasters which ones differ, of checkpoints and
+        calibrations that they do, since they are long.
     """
     options, wanted = one.get("options", {}), other["options"]
     found = [
@@ -72,10 +75,30 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         for key in ("glavitu", "inference", "device", "precision")
         if one.get(key) != other[key]
     ]
-    words = {"inputs": "the rasters", "calibration": "the calibration"}
     if any(one.get(key) != other[key] for key in ("checkpoints", "weights_sha256")):
         found.append("the checkpoint")
-    return found + [word for key, word in words.items() if one.get(key) != other[key]]
+    if one.get("calibration") != other["calibration"]:
+        found.append("the calibration")
+    return found + _other_rasters(one.get("inputs", []), other["inputs"])
+
+
+def _other_rasters(
+    there: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Say which rasters are not the same."""
+    before, after = ({item["path"]: item for item in items} for items in (there, now))
+    found = []
+    for path in {**before, **after}:
+        if path not in after:
+            found.append(f"{path} (read there, not now)")
+        elif path not in before:
+            found.append(f"{path} (read now, not there)")
+        elif before[path] != after[path]:
+            found.append(f"{path} (written again since)")
+    if not found and list(there) != list(now):
+        found.append("the order of the rasters")
+    more = len(found) - MOST_NAMED
+    return found if more <= 0 else [*found[:MOST_NAMED], f"{more} more rasters"]
 
 
 def raster_tags(run: Mapping[str, Any]) -> dict[str, str]:

@@ -142,6 +142,12 @@ class TestBadInput:
     def test_no_such_raster(self, scenes):
         self.refused(manifest(scenes, "plain,outlines", "x.tif,o.gpkg"), "x.tif does not exist")
 
+    def test_rasters_on_different_grids(self, scenes):
+        write_raster(scenes / "o.tif", np.zeros((5, 9), np.float32))
+        path = manifest(scenes, "scene,other", "oetztal,o.tif")
+        with pytest.raises(InputError, match="line 2: the rasters are not on one grid"):
+            GlacierRasters(path, [PLAIN, OTHER])
+
     def test_no_outlines(self, scenes):
         path = manifest(scenes, "plain", "oetztal/plain.tif")
         self.refused(path, "line 2: names no outlines; fill in the column")
