@@ -1,14 +1,17 @@
-"""`glavitu test` against the published protocol, written out plainly."""
+"""`glavitu test` and `glavitu map` against the published protocol, written out plainly."""
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import torch
 from lightning.pytorch import Trainer
 
+from glavitu.confidence import confidence
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import SyntheticGlaciers
+from glavitu.mapping import map_scene
 from glavitu.tasks import GlaViTUTask
 
 WINDOW, STRIDE = 384, 192
@@ -28,28 +31,41 @@ def released(tmp_path_factory):
     return root
 
 
-def published_counts(path, task) -> pd.DataFrame:
-    """Predict the padded arrays window by window, blend, cut the padding, count per region."""
+def published_probabilities(image, task) -> np.ndarray:
+    """Predict a padded array (H, W, C) window by window, and blend: (2, H, W)."""
     axis = np.linspace(-1, 1, WINDOW)
     weights = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / 2)
+    rows, cols, _ = image.shape
+    total, weight = np.zeros((2, rows, cols)), np.zeros((rows, cols))
+    for row in range(0, rows - WINDOW + 1, STRIDE):
+        for col in range(0, cols - WINDOW + 1, STRIDE):
+            part = np.s_[row : row + WINDOW, col : col + WINDOW]
+            window = torch.from_numpy(image[part].transpose(2, 0, 1))[None]
+            with torch.inference_mode():
+                probabilities = task(window).softmax(1)[0].double().numpy()
+            total[:, *part] += weights * probabilities
+            weight[part] += weights
+    return total / weight
+
+
+def inside_padding(tile) -> tuple[slice, slice]:
+    top, left = tile.attrs["padding_height"], tile.attrs["padding_width"]
+    height, width = tile.attrs["original_height"], tile.attrs["original_width"]
+    return np.s_[top : top + height, left : left + width]
+
+
+def model_input(tile) -> np.ndarray:
+    return np.concatenate([tile["optical"][()], tile["dem"][()]], axis=-1)
+
+
+def published_counts(path, task) -> pd.DataFrame:
+    """Cut the padding, take the more probable class, and count per region."""
     counts = {}
     with h5py.File(path) as file:
         for tile in file.values():
-            image = np.concatenate([tile["optical"][()], tile["dem"][()]], axis=-1)
-            rows, cols, _ = image.shape
-            total, weight = np.zeros((2, rows, cols)), np.zeros((rows, cols))
-            for row in range(0, rows - WINDOW + 1, STRIDE):
-                for col in range(0, cols - WINDOW + 1, STRIDE):
-                    part = np.s_[row : row + WINDOW, col : col + WINDOW]
-                    window = torch.from_numpy(image[part].transpose(2, 0, 1))[None]
-                    with torch.inference_mode():
-                        probabilities = task(window).softmax(1)[0].double().numpy()
-                    total[:, *part] += weights * probabilities
-                    weight[part] += weights
-            top, left = tile.attrs["padding_height"], tile.attrs["padding_width"]
-            height, width = tile.attrs["original_height"], tile.attrs["original_width"]
-            inside = np.s_[top : top + height, left : left + width]
-            predicted = (total / weight).argmax(0)[inside] == 1
+            inside = inside_padding(tile)
+            probabilities = published_probabilities(model_input(tile), task)
+            predicted = probabilities.argmax(0)[inside] == 1
             true = tile["outlines"][..., 1][inside] == 1
             counts[tile.attrs["region"]] = {
                 "tp": (predicted & true).sum(),
@@ -60,9 +76,13 @@ def published_counts(path, task) -> pd.DataFrame:
     return pd.DataFrame(counts).T
 
 
-def test_counts_are_those_of_the_published_evaluation(released):
+@pytest.fixture(scope="module")
+def task():
     torch.manual_seed(0)
-    task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}).eval()
+    return GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}).eval()
+
+
+def test_counts_are_those_of_the_published_evaluation(released, task):
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
     )
@@ -74,3 +94,17 @@ def test_counts_are_those_of_the_published_evaluation(released):
     # Both classes are predicted, so that the comparison says something.
     assert (published[["tp", "fp"]].sum(axis=1) > 100).all()
     assert (published[["fn", "tn"]].sum(axis=1) > 100).all()
+
+
+def test_a_map_is_that_of_the_published_procedure(released, task, tmp_path):
+    world = SyntheticGlaciers(("SC",), tiles=(0, 0, 1), size=400, seed=1)
+    folder = world.write_geotiffs(tmp_path / "world", progress=False) / "test" / "SC_test_000"
+    files = {"optical": folder / "optical.tif", "dem": folder / "dem.tif"}
+    result = map_scene(task, files, tmp_path / "map", progress=False)
+    with h5py.File(released / "large" / "test.hdf5") as file:
+        (tile,) = file.values()
+        probabilities = published_probabilities(model_input(tile), task)[:, *inside_padding(tile)]
+    with rasterio.open(result.classes) as classes, rasterio.open(result.confidence) as sure:
+        assert (classes.read(1) == probabilities.argmax(0)).mean() > 0.9999
+        expected = confidence(torch.from_numpy(probabilities), dim=0).numpy()
+        np.testing.assert_allclose(sure.read(1), expected, atol=1e-4)
