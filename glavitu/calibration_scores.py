@@ -71,7 +71,8 @@ def acquisition_scores(
     regions = [group.region for group in groups]
     calibrated = None if calibration is None else calibration.recalibrated(raw, regions)
     tables = {}
-    for name, keys in groupings(groups).items():
+    _, years, sensors = zip(*groups, strict=True)
+    for name, keys in groupings(years, sensors).items():
         rows: dict[tuple[str, ...], list[int]] = {}
         for row, group in enumerate(groups):
             if raw.counts[row].sum() > 0:

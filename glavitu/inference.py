@@ -151,8 +151,9 @@ def running_mean(values: Iterable[Tensor]) -> Tensor:
     """
     values = iter(values)
     total, count = next(values).clone(), 1
-    for count, value in enumerate(values, 2):  # noqa: B007  (the count of the last one stays)
+    for value in values:
         total += value
+        count += 1
     return total / count
 
 

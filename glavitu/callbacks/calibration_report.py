@@ -49,7 +49,8 @@ class CalibrationReport(Callback):
         # On the task's device, where processes can add their counts up.
         self._reliability = Reliability().to(pl_module.device)
         taken = acquisitions(tested_tiles(trainer) or ())
-        self._groups = sorted(set(taken)) if groupings(taken) else []
+        several = groupings([tile.year for tile in taken], [tile.sensor for tile in taken])
+        self._groups = sorted(set(taken)) if several else []
         self._group_of = [self._groups.index(tile) for tile in taken] if self._groups else []
         self._by_group = Reliability(len(self._groups)).to(pl_module.device)
 
@@ -77,7 +78,8 @@ class CalibrationReport(Callback):
         scores = calibration_scores(self._reliability, calibration)
         if self._groups:
             scores |= acquisition_scores(self._by_group, calibration, self._groups)
-        pl_module.test_calibration = scores  # type: ignore[assignment]
+        task: Any = pl_module
+        task.test_calibration = scores
         logged = {"ece": "ece_raw", "ece_calibrated": "ece_calibrated", "brier": "brier"}
         for name, key in logged.items():
             if scores[key] is not None:

@@ -22,7 +22,7 @@ from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
 from glavitu.inference import Inference
 from glavitu.metrics import RegionConfusion, TileConfusion
-from glavitu.metrics.acquisitions import UNSAID
+from glavitu.metrics.acquisitions import groupings
 from glavitu.metrics.tile_confusion import pool_tiles
 
 #: Titles of the tables of years and sensors.
@@ -173,10 +173,11 @@ def pool_acquisitions(
         ``years`` and ``sensors`` where the tiles tell them, and ``groups``: their columns, the
         scores, and ``ece_raw``, ``ece_calibrated`` and ``brier`` where they are known.
     """
+    if "year" not in tiles:
+        return {}
     pooled = {}
-    keys = [key for key in ("year", "sensor") if key in tiles and set(tiles[key]) - {UNSAID}]
-    by = {f"{key}s": [key] for key in keys} | ({"groups": ["region", *keys]} if keys else {})
-    for name, columns in by.items():
+    for name, keys in groupings(tiles["year"], tiles["sensor"]).items():
+        columns = list(keys)
         pooled[name] = pool_tiles(tiles, columns)
         if calibration.get(name):
             wanted = [*columns, "ece_raw", "ece_calibrated", "brier"]

@@ -34,35 +34,39 @@ STRIP = 512
 
 
 class Tile(Protocol):
-    """What a dataset knows of a tile without keeping its files open.
-
-    Attributes:
-        name: Its name, one of its own in the dataset.
-        region: Index of its region, 11 for unknown.
-        subregion: Its subregion, empty where unknown.
-        extent: The part of the raster that belongs to the dataset, in pixels.
-        crs: Its coordinate reference system, rasterio's.
-        transform: Affine transform of the whole raster.
-        date: When it was taken, as ISO 8601 writes it; empty where unknown.
-        sensor: What took it, empty where unknown.
-    """
+    """What a dataset knows of a tile without keeping its files open."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Its name, one of its own in the dataset."""
+
     @property
-    def region(self) -> int: ...  # noqa: D102
+    def region(self) -> int:
+        """Index of its region, 11 for unknown."""
+
     @property
-    def subregion(self) -> str: ...  # noqa: D102
+    def subregion(self) -> str:
+        """Its subregion, empty where unknown."""
+
     @property
-    def extent(self) -> Window: ...  # noqa: D102
+    def extent(self) -> Window:
+        """The part of the raster that belongs to the dataset, in pixels."""
+
     @property
-    def crs(self) -> Any: ...  # noqa: D102
+    def crs(self) -> Any:
+        """Its coordinate reference system, rasterio's."""
+
     @property
-    def transform(self) -> Any: ...  # noqa: D102
+    def transform(self) -> Any:
+        """Affine transform of the whole raster."""
+
     @property
-    def date(self) -> str: ...  # noqa: D102
+    def date(self) -> str:
+        """When it was taken, as ISO 8601 writes it; empty where unknown."""
+
     @property
-    def sensor(self) -> str: ...  # noqa: D102
+    def sensor(self) -> str:
+        """What took it, empty where unknown."""
 
 
 AnyTile = TypeVar("AnyTile", bound=Tile)

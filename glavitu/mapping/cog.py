@@ -15,9 +15,6 @@ from rasterio.errors import RasterioError
 from glavitu.datasets.scene import Scene
 from glavitu.mapping.row_store import RowStore
 
-#: Rows compared at once.
-STRIP_ROWS = 512
-
 GDAL_TYPES = {"uint8": "Byte", "float32": "Float32"}
 
 
@@ -82,7 +79,9 @@ def _description(
     store: RowStore, layer: Layer, scene: Scene, tags: Mapping[str, str]
 ) -> ElementTree.Element:
     """Describe the store to GDAL as a virtual raster."""
-    dtype, offset = store.dtype.fields[layer.field][:2]  # type: ignore[index]
+    fields = store.dtype.fields
+    assert fields is not None
+    dtype, offset = fields[layer.field][:2]
     item = dtype.base.itemsize
     raster = ElementTree.Element(
         "VRTDataset", rasterXSize=str(store.width), rasterYSize=str(store.rows)
@@ -115,10 +114,9 @@ def _add(parent: ElementTree.Element, tag: str, text: str, **attributes: str) ->
 
 def _holds(path: Path, store: RowStore, layer: Layer) -> bool:
     with rasterio.open(path) as file:
-        for row in range(0, store.rows, STRIP_ROWS):
-            rows = min(STRIP_ROWS, store.rows - row)
-            written = file.read(1, window=((row, row + rows), (0, store.width)))
-            kept = store.read(row, rows)[layer.field]
+        for row, strip in store.strips():
+            kept = strip[layer.field]
+            written = file.read(1, window=((row, row + len(kept)), (0, store.width)))
             if not np.array_equal(written, kept, equal_nan=kept.dtype.kind == "f"):
                 return False
     return True

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import rasterio
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from glavitu.calibration import RAW_NOTICE
@@ -25,10 +24,10 @@ from glavitu.errors import InputError
 from glavitu.files import when_complete
 from glavitu.mapping.cog import Layer, write_cog
 from glavitu.mapping.devices import Predictor, device_name
-from glavitu.mapping.prediction import Finish, Layout, LocationOf, predict_scene
+from glavitu.mapping.location import location_encoding, optimised_region, same_for_all
+from glavitu.mapping.prediction import Finish, Layout, predict_scene
 from glavitu.mapping.preview import write_preview
 from glavitu.mapping.provenance import provenance, raster_tags
-from glavitu.mapping.region_optimisation import check_region_model, optimise_region
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
@@ -44,7 +43,7 @@ from glavitu.mapping.workplace import (
     publish,
     working,
 )
-from glavitu.regions import UNKNOWN, coordinate_vector, region_index, region_vector
+from glavitu.regions import region_index
 from glavitu.windows import window_stride
 
 __all__ = ["MapResult", "SceneModel", "map_scene"]
@@ -59,10 +58,6 @@ LAYERS = {
 }
 
 SMOOTHED_FILE = "smoothed"
-REGION_FILE = "region.json"
-
-#: Rows worked on at once, so that memory does not grow with the height of a scene.
-STRIP_ROWS = 512
 
 #: However wide a scene and however large the blocks of its files.
 MOST_CACHE_BYTES = 2**30
@@ -209,7 +204,7 @@ def map_scene(
         for path in [path for paths in scene.inputs.values() for path in paths]:
             if path.resolve() in [(output / name).resolve() for name in [*names, RUN_FILE]]:
                 raise InputError(f"{path} would be overwritten by the map; choose another output")
-        location_of = _location_encoding(model, scene, region, optimise_region)
+        location_of = location_encoding(model, scene, region, optimise_region)
         run = provenance(model, scene.inputs, options)
         with opened(output):
             written = finished_run(output, run, names, overwrite)
@@ -229,10 +224,11 @@ def map_scene(
                 stages = _Stages(progress)
                 if optimise_region:
                     with stages("region", "Optimising the region"):
-                        run["region"] = _optimised(work, model, scene, progress)
+                        run["region"] = optimised_region(work, model, scene, progress)
                     shares = torch.tensor(run["region"]["vector"])
-                    location_of = _same_for_all(shares)
-                finish = Finish(store, model.calibration, region_index(region))
+                    location_of = same_for_all(shares)
+                source = ", ".join(map(str, scene.files.values()))
+                finish = Finish(store, model.calibration, region_index(region), source)
                 with stages("predicting", _beginning(store, scene)):
                     counts = predict_scene(predictor, scene, layout, location_of, finish, progress)
                 if not _any_data(store):
@@ -315,50 +311,6 @@ def _cache_bytes(scene: Scene) -> int:
     return min(2**25 + 2 * scene.cache_bytes, MOST_CACHE_BYTES)
 
 
-def _location_encoding(
-    model: SceneModel, scene: Scene, region: str | None, optimise: bool
-) -> LocationOf:
-    """Return what gives the location vectors (n, L) of windows, or None."""
-    if optimise:
-        check_region_model(model)
-    per_region = model.calibration is not None and model.calibration.regions
-    if region is not None and model.location != "region" and not per_region:
-        raise InputError(
-            f"region {region!r} was given, but this model takes no region; leave the region out, "
-            "or choose a checkpoint trained with region encoding or calibrated per region"
-        )
-    if model.location == "region":
-        index = region_index(region)
-        if index == UNKNOWN and not optimise:
-            logger.warning("No region given: the scene is mapped as of an unknown region.")
-        return _same_for_all(region_vector(index))
-    if model.location == "coordinates":
-        return lambda windows: torch.stack(
-            [coordinate_vector(*scene.centre(window)) for window in windows]
-        )
-    return lambda windows: None
-
-
-def _same_for_all(vector: Tensor) -> LocationOf:
-    return lambda windows: vector.expand(len(windows), -1)
-
-
-def _optimised(work: Path, model: SceneModel, scene: Scene, progress: bool) -> dict[str, Any]:
-    """Optimise the region, or take what a run before found; a map has one region vector."""
-    path = work / REGION_FILE
-    if not path.exists():
-        fit = optimise_region(model, scene, progress=progress)
-        values = fit._asdict() | {"vector": fit.vector.tolist()}
-        with when_complete(path) as partial:
-            partial.write_text(json.dumps(values))
-    found: dict[str, Any] = json.loads(path.read_text())
-    logger.warning(
-        f"Region optimised in {found['epochs']} epochs: the mean entropy of the predictions went "
-        f"from {found['entropy_before']:.4f} to {found['entropy_after']:.4f} bits."
-    )
-    return found
-
-
 def _beginning(store: RowStore, scene: Scene) -> str:
     size = f"{scene.height:,} x {scene.width:,} pixels"
     done = f", going on after row {store.rows:,}" if store.rows else ""
@@ -366,8 +318,7 @@ def _beginning(store: RowStore, scene: Scene) -> str:
 
 
 def _any_data(store: RowStore) -> bool:
-    strips = (store.read(row, STRIP_ROWS)["classes"] for row in range(0, store.rows, STRIP_ROWS))
-    return any(bool((strip != NODATA).any()) for strip in strips)
+    return any(bool((strip["classes"] != NODATA).any()) for _, strip in store.strips())
 
 
 def _nothing_to_map(scene: Scene) -> str:

@@ -18,13 +18,11 @@ from glavitu.confidence import confidence
 from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
 from glavitu.mapping.devices import Predictor
+from glavitu.mapping.location import LocationOf
 from glavitu.mapping.outlines import GLACIER
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.smoothing import NODATA
 from glavitu.windows import Padding, Window, blend_bands, centred_padding, window_starts
-
-#: Location vectors (n, L) of windows of the scene, or None.
-LocationOf = Callable[[Sequence[Window]], Tensor | None]
 
 #: Rows of pixels: the image (C, rows, W), and whether there is data (rows, W).
 Piece = tuple[Tensor, npt.NDArray[np.bool_]]
@@ -93,11 +91,13 @@ class Finish:
             where it has it.
         calibration: Makes calibrated confidence, None for raw.
         region: Index of the region whose calibration counts.
+        source: The scene's files, for messages.
     """
 
     store: RowStore
     calibration: Calibration | None
     region: int
+    source: str
 
     def __call__(self, band: Tensor, valid: npt.NDArray[np.bool_]) -> None:
         """Store the next rows.
@@ -113,7 +113,7 @@ class Finish:
         if not band.sum(0).isfinite().numpy()[valid].all():
             raise InputError(
                 "the model's probabilities are not finite; check the checkpoint, and the units of "
-                "the rasters"
+                f"{self.source}"
             )
         with torch.inference_mode():
             sure = confidence(band, dim=0)

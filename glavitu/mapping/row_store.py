@@ -1,13 +1,16 @@
 """Rows of rasters in a file that only grows, so that what was cut off goes on where it stopped."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+#: Rows worked on at once, so that memory does not grow with the height of a scene.
+STRIP_ROWS = 512
 
 
 class RowStore:
@@ -83,3 +86,8 @@ class RowStore:
             A structured array (rows,); its fields by name are (rows, width).
         """
         return np.fromfile(self.path, self.dtype, rows, offset=row * self.row_bytes)
+
+    def strips(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        """Read all rows, some at a time: the first row of each, and what :meth:`read` gives."""
+        for row in range(0, self.rows, STRIP_ROWS):
+            yield row, self.read(row, min(STRIP_ROWS, self.rows - row))

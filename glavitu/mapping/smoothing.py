@@ -7,13 +7,10 @@ import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
 from glavitu.mapping.outlines import GLACIER
-from glavitu.mapping.row_store import RowStore
+from glavitu.mapping.row_store import STRIP_ROWS, RowStore
 
 #: Value of a class raster where nothing is known.
 NODATA = 255
-
-#: Rows worked on at once, so that memory does not grow with the height of a scene.
-STRIP_ROWS = 512
 
 ClassArray = npt.NDArray[np.uint8]
 

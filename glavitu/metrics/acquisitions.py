@@ -1,6 +1,6 @@
 """Tests of several years and sensors: which tiles belong together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from glavitu.regions import region_name
@@ -10,6 +10,14 @@ if TYPE_CHECKING:
 
 #: Said of a year or sensor that is not known where others are.
 UNSAID = "unknown"
+
+
+#: Tables that group tiles, and their columns.
+GROUPINGS: dict[str, tuple[str, ...]] = {
+    "years": ("year",),
+    "sensors": ("sensor",),
+    "groups": ("region", "year", "sensor"),
+}
 
 
 class Acquisition(NamedTuple):
@@ -41,16 +49,23 @@ def acquisitions(tiles: "Sequence[Tile]") -> list[Acquisition]:
     ]
 
 
-def groupings(tiles: Sequence[Acquisition]) -> dict[str, tuple[str, ...]]:
-    """Choose by what to group.
+def groupings(years: Collection[str], sensors: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Choose by what to group tiles.
 
     Args:
-        tiles: Acquisition of each tile.
+        years: Years of the tiles.
+        sensors: Sensors of the tiles.
 
     Returns:
-        ``years`` and ``sensors`` where one is known, and ``groups``, which are regions in these;
-        each with its columns. Nothing where neither is known.
+        Those of :data:`GROUPINGS` that say something, with the columns of which a value is known;
+        nothing where neither years nor sensors are.
     """
-    known = [key for key in ("year", "sensor") if {getattr(tile, key) for tile in tiles} - {UNSAID}]
-    chosen: dict[str, tuple[str, ...]] = {f"{key}s": (key,) for key in known}
-    return chosen | {"groups": ("region", *known)} if known else {}
+    silent = {
+        key for key, said in (("year", years), ("sensor", sensors)) if not set(said) - {UNSAID}
+    }
+    if len(silent) == 2:
+        return {}
+    chosen = {
+        name: tuple(key for key in keys if key not in silent) for name, keys in GROUPINGS.items()
+    }
+    return {name: keys for name, keys in chosen.items() if keys}

@@ -80,11 +80,10 @@ class TileConfusion(Metric):
                 "subregion": [tile.subregion for tile in self.tiles],
             }
         )
-        taken = acquisitions(self.tiles)
-        if groupings(taken):
+        taken = pd.DataFrame(acquisitions(self.tiles), columns=["region", "year", "sensor"])
+        if groupings(taken["year"], taken["sensor"]):
             named["date"] = [tile.date for tile in self.tiles]
-            named["year"] = [acquisition.year for acquisition in taken]
-            named["sensor"] = [acquisition.sensor for acquisition in taken]
+            named[["year", "sensor"]] = taken[["year", "sensor"]]
         table = with_scores(named.join(counts))
         return table[table["pixels"] > 0].reset_index(drop=True)
 

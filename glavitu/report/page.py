@@ -16,8 +16,9 @@ from PIL import Image
 
 from glavitu._version import __version__
 from glavitu.errors import InputError
+from glavitu.metrics.acquisitions import GROUPINGS
 from glavitu.report.plot import plot_regions
-from glavitu.report.runs import ACQUISITIONS, CALIBRATION, SCORES, Run
+from glavitu.report.runs import CALIBRATION, SCORES, Run
 
 #: Colours of the runs, in turn; told apart with colour-blind eyes, on light and on dark.
 COLOURS = ("#3b8bc9", "#e08214", "#4d9221", "#b05cc4", "#c9485b", "#1fa39a", "#8a8a3a", "#7a7f99")
@@ -188,7 +189,7 @@ def _acquisitions(runs: Sequence[Run]) -> list[Table]:
     for key, caption in captions.items():
         own = [run for run in runs if key in run.acquisitions]
         frames = [run.acquisitions[key] for run in own]
-        texts = [name for name in ACQUISITIONS[key] if any(name in frame for frame in frames)]
+        texts = [name for name in GROUPINGS[key] if any(name in frame for frame in frames)]
         if own:
             filled = [
                 frame.reindex(columns=[*dict.fromkeys([*texts, *frame.columns])])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from glavitu.errors import InputError
+from glavitu.metrics.acquisitions import GROUPINGS
 
 SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 CALIBRATION = ("ece_raw", "ece_calibrated", "brier")
@@ -20,13 +21,6 @@ TEXTS = {
     "regions": ("region",),
     "subregions": ("region", "subregion"),
     "tiles": ("tile", "region", "subregion"),
-}
-
-#: The same of the tables of a test of several years or sensors; what no tile tells is left out.
-ACQUISITIONS = {
-    "years": ("year",),
-    "sensors": ("sensor",),
-    "groups": ("region", "year", "sensor"),
 }
 
 REMEDY = "test again: `glavitu test --ckpt_path CKPT --data.root DATA` writes it"
@@ -108,7 +102,7 @@ def _read_run(folder: Path, name: str) -> Run:
         raise InputError(f"{path}: the table regions has a region twice; {REMEDY}")
     acquisitions = {
         key: _table(report[key], key, _said(report[key], texts), path)
-        for key, texts in ACQUISITIONS.items()
+        for key, texts in GROUPINGS.items()
         if report.get(key)
     }
     calibration, of_regions = _calibration(report, path)
@@ -155,7 +149,7 @@ def _table(rows: Any, key: str, texts: Sequence[str], path: Path) -> pd.DataFram
             raise InputError(
                 f"{path}: {key}: {name} is not a number ({error}); {REMEDY}"
             ) from error
-    if key in TEXTS or key in ACQUISITIONS:
+    if key in TEXTS or key in GROUPINGS:
         table = table.assign(**{name: np.nan for name in SCORES if name not in table})
     return table
 

@@ -283,7 +283,9 @@ class TestFailures:
             def probabilities(self, image):
                 return super().probabilities(image) * math.nan
 
-        with pytest.raises(InputError, match="not finite; check the checkpoint"):
+        with pytest.raises(
+            InputError, match=r"not finite; check the checkpoint, and the units of .*a\.tif"
+        ):
             map_scene(Broken((plain,)), {"plain": path}, out, progress=False)
         assert list(out.iterdir()) == []
 

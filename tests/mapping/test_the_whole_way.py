@@ -113,8 +113,6 @@ def test_rasters_of_two_crs_become_an_inventory(rasters, checkpoint, tmp_path, t
 
 @pytest.mark.parametrize("suffix", ["shp", "geojson", "parquet"])
 def test_other_formats(rasters, checkpoint, tmp_path, suffix):
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
     assert run(rasters, checkpoint, tmp_path / "out", "--format", suffix) == 0
     path = tmp_path / "out" / f"outlines.{suffix}"
     read = geopandas.read_parquet if suffix == "parquet" else pyogrio.read_dataframe
