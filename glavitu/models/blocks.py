@@ -71,11 +71,30 @@ class UpConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Upsample and convolve."""
-        x = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-        # An even kernel pads the bottom and the right, as Keras' 'same' does.
-        x = nn.functional.pad(x, (0, 1, 0, 1))
-        out: Tensor = self.norm(self.convolution(x))
+        # The same as upsampling, padding bottom and right as Keras' 'same' does, and convolving,
+        # but with 9 instead of 16 products for each value, and no upsampled copy.
+        x = nn.functional.conv_transpose2d(
+            x,
+            _upsampling_kernel(self.convolution.weight),
+            self.convolution.bias,
+            stride=2,
+            padding=1,
+            output_padding=1,
+        )
+        out: Tensor = self.norm(x)
         return out
+
+
+def _upsampling_kernel(weight: Tensor) -> Tensor:
+    """Kernel (in, out, 3, 3) that a transposed convolution spreads each value with.
+
+    In one dimension the 2 x upsampled value at i meets the weights w0 and w1: position 2 i - 1 gets
+    w1, 2 i gets w0 + w1, and 2 i + 1 gets w0.
+    """
+    weight = weight.transpose(0, 1).flip(2, 3)
+    corners = ((1, 0, 1, 0), (1, 0, 0, 1), (0, 1, 1, 0), (0, 1, 0, 1))
+    padded = [nn.functional.pad(weight, corner) for corner in corners]
+    return padded[0] + padded[1] + padded[2] + padded[3]
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Fusion of the feature groups, with the optional location encoding."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -69,7 +70,7 @@ class Fusion(nn.Module):
             )
         groups = torch.split(image, self.channels, dim=1)
         layers = zip(groups, self.branches, self.squeeze, self.excite, strict=True)
-        fused = torch.stack([self._branch(*parts) for parts in layers]).sum(0)
+        fused = functools.reduce(torch.add, (self._branch(*parts) for parts in layers))
         if self.location is None:
             if location is not None:
                 raise InputError("the model takes no location; leave it out")

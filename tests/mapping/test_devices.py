@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from glavitu.errors import InputError
-from glavitu.mapping.devices import Predictor, choose_device
+from glavitu.mapping.devices import COMPILED_WINDOWS, Predictor, choose_device
+from glavitu.models.compiling import can_compile
 from glavitu.tasks import GlaViTUTask
 
 
@@ -43,6 +44,21 @@ def test_a_quick_model_predicts_the_same_and_the_model_stays(inference):
         assert value.is_contiguous()
 
 
+def test_a_compiled_model_predicts_the_same_for_any_number_of_windows():
+    if not can_compile("cpu"):
+        pytest.skip("PyTorch cannot compile here")
+    torch.manual_seed(0)
+    task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
+    images = torch.rand(2, 8, 32, 32)
+    plain, compiled = Predictor(task, 2, 10), Predictor(task, 2, COMPILED_WINDOWS["cpu"])
+    assert (plain.compiled, compiled.compiled) == (False, True)
+    with torch.inference_mode():
+        for count in (2, 1):
+            torch.testing.assert_close(
+                compiled(images[:count], None), plain(images[:count], None), atol=1e-5, rtol=0
+            )
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_says_nearly_the_same(tmp_path):
     torch.manual_seed(0)
@@ -50,6 +66,6 @@ def test_a_gpu_says_nearly_the_same(tmp_path):
     images = torch.rand(3, 8, 32, 32)
     with torch.inference_mode():
         expected = Predictor(task, 4, 10)(images, None)
-        for windows in (10, 10_000):  # the latter compiles
+        for windows in (10, COMPILED_WINDOWS["cuda"]):  # the latter compiles
             found = Predictor(task.cuda(), 4, windows)(images, None)
             torch.testing.assert_close(found.cpu(), expected, atol=0.02, rtol=0)
