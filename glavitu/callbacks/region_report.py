@@ -23,6 +23,7 @@ from glavitu.files import when_complete
 from glavitu.inference import Inference
 from glavitu.metrics import RegionConfusion, TileConfusion
 from glavitu.metrics.acquisitions import groupings
+from glavitu.metrics.region_confusion import most_probable
 from glavitu.metrics.tile_confusion import pool_tiles
 
 #: Titles of the tables of years and sensors.
@@ -80,7 +81,7 @@ class RegionReport(Callback):
         """Count the tiles of a batch."""
         if self._tiles is not None and isinstance(outputs, Tensor) and "tile" in batch:
             mask = batch["mask"]
-            self._tiles.update(outputs.argmax(1).to(mask.device), mask, batch["tile"])
+            self._tiles.update(most_probable(outputs).to(mask.device), mask, batch["tile"])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, once for all processes."""

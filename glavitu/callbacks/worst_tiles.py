@@ -23,7 +23,7 @@ from glavitu.confidence import confidence
 from glavitu.datasets.plotting import MASK_COLOURS, composite, stretched
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
-from glavitu.metrics.region_confusion import GLACIER, confusion_counts
+from glavitu.metrics.region_confusion import GLACIER, confusion_counts, most_probable
 
 #: Largest height or width of a panel in pixels; larger tiles are thinned out.
 SIZE = 512
@@ -154,7 +154,7 @@ def thin_out(
     group, channels = composite(features)
     first = sum(len(g) for g in features[: list(features).index(group)])
     picture = image[(slice(None), *thin)][[first + channel for channel in channels]]
-    prediction, truth = probabilities.argmax(0), mask.to(probabilities.device)
+    prediction, truth = most_probable(probabilities, 0), mask.to(probabilities.device)
     sure = confidence(probabilities[(slice(None), *thin)], 0)
     tp, fp, fn, _ = confusion_counts(prediction[None], truth[None])[0].tolist()
     return Sample(

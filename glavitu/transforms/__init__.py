@@ -1,5 +1,6 @@
 """Augmentations on batches, with Kornia, on the device where the batch lies."""
 
-from glavitu.transforms.augmentation import Augmentation, TrainingAugmentation
+from glavitu.transforms.augmentation import Augmentation
+from glavitu.transforms.training import TrainingAugmentation
 
 __all__ = ["Augmentation", "TrainingAugmentation"]
