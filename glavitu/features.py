@@ -82,7 +82,7 @@ class FeatureGroup:
         values = torch.nan_to_num(values, nan=0.0)
         low = torch.tensor(self.minimum, device=values.device)[:, None, None]
         high = torch.tensor(self.maximum, device=values.device)[:, None, None]
-        return (values - low) / (high - low)
+        return values.sub_(low).div_(high - low)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the group as plain values, as checkpoints and YAML keep it."""

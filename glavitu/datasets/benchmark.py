@@ -29,6 +29,8 @@ from glavitu.windows import Window
 
 __all__ = ["BenchmarkTiles", "is_benchmark"]
 
+FloatArray = npt.NDArray[np.float32]
+
 
 class BenchmarkTiles(TileDataset):
     """A split of the published benchmark (Maslov et al. 2025, doi 10.1038/s41467-024-54956-x).
@@ -82,12 +84,15 @@ class BenchmarkTiles(TileDataset):
         extent = self.tiles[number].extent
         return np.ones((extent.height, extent.width), dtype=np.bool_)
 
-    def _read_image(self, number: int, window: Window) -> Tensor:
-        groups = [self._read(number, group.name, window) for group in self.features]
-        return torch.from_numpy(np.concatenate(groups, axis=-1)).permute(2, 0, 1)
+    def _read_image(self, number: int, window: Window, image: Tensor) -> None:
+        rooms = torch.split(image, [len(group) for group in self.features])
+        for group, room in zip(self.features, rooms, strict=True):
+            self._read(number, group.name, window, room.numpy())
 
     def _read_mask(self, number: int, window: Window) -> Tensor:
-        return torch.from_numpy(self._read(number, OUTLINES, window)[..., 1]).long()
+        labels = np.empty((2, window.height, window.width), dtype=np.float32)
+        self._read(number, OUTLINES, window, labels)
+        return torch.from_numpy(labels[1])
 
     def _labelled(self, number: int) -> bool:
         return True
@@ -99,23 +104,30 @@ class BenchmarkTiles(TileDataset):
         )
         return longitude, latitude
 
-    def _read(self, number: int, name: str, window: Window) -> npt.NDArray[np.float32]:
+    def _read(self, number: int, name: str, window: Window, room: FloatArray) -> None:
+        """Read a window of an array into another (channels, h, w)."""
         tile = self.tiles[number]
         row, col = window.row + tile.padding[0], window.col + tile.padding[1]
+        rows, cols = slice(row, row + window.height), slice(col, col + window.width)
         file = self._file(tile.path)
         try:
-            values = file[tile.name][name][row : row + window.height, col : col + window.width]
+            array = file[tile.name][name]
+            if array.chunks and array.chunks[2] == 1:
+                # Channels that are stored apart need not be woven together and taken apart again.
+                for channel in range(len(room)):
+                    room[channel] = array[rows, cols, channel]
+            else:
+                room[:] = np.moveaxis(array[rows, cols], -1, 0)
         except DAMAGE as error:
             raise InputError(
                 f"{tile.path}: tile {tile.name}: array {name} cannot be read; the file is damaged, "
                 f"download it again ({error})"
             ) from error
-        for fault in content_faults(name, values):
+        for fault in content_faults(name, np.moveaxis(room, 0, -1)):
             raise InputError(
                 f"{tile.path}: tile {tile.name}: {fault}. Download the file again, or leave the "
                 f"tile out; `glavitu info --check {tile.path}` lists every fault"
             )
-        return np.asarray(values, dtype=np.float32)
 
     def _file(self, path: Path) -> h5py.File:
         # Open files belong to a process: a forked worker must not share its parent's.

@@ -166,9 +166,10 @@ def _write(path: Path, tile: ReleasedTile, name: str, values: npt.NDArray[Any]) 
             crs=tile.crs,
             transform=tile.transform,
             tiled=True,
-            blockxsize=256,
-            blockysize=256,
-            compress="deflate",
+            # Windows of training are read in less than half the time of deflated blocks of 256.
+            blockxsize=128,
+            blockysize=128,
+            compress="zstd",
             predictor=2 if labels else 3,
             bigtiff="IF_SAFER",
             num_threads="ALL_CPUS",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from glavitu.datasets.grids import GRID_TOLERANCE, Grid, grid_differences, pixels_between
+from glavitu.datasets.grids import GRID_TOLERANCE, Grid, pixels_between
 from glavitu.datasets.raster_file import RasterFile
 from glavitu.datasets.warping import Warped
 from glavitu.windows import Window, intersection
@@ -76,13 +76,9 @@ class Mosaic:
                 np.copyto(room, placed.read(part), where=empty)
         return self._nothing(window) if result is None else result
 
-    def read_reduced(self, shape: tuple[int, int]) -> FloatArray:
-        """Read the whole grid with fewer pixels, (channels, *shape)."""
-        if len(self._placed) == 1 and not grid_differences(self.grid, self._placed[0].file.grid):
-            file = self._placed[0].file
-            return file.read(Window(0, 0, *file.grid.shape), shape)
-        # Only what is on the grid itself, so that nothing beyond its edge comes in.
-        return Mosaic(self.files, self.grid.reduced(shape)).read(Window(0, 0, *shape))
+    def part(self, numbers: Sequence[int]) -> "Mosaic":
+        """Return the mosaic with some of its channels, by their index."""
+        return Mosaic([file.part(numbers) for file in self.files], self.grid)
 
     def block_row_bytes(self) -> int:
         """Return how much memory a row of the files' blocks takes, across the grid."""

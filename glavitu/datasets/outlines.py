@@ -113,7 +113,7 @@ class RasterOutlines:
                 f"{window.row + window.height} ({error}); it seems damaged, download or write it "
                 "again"
             ) from error
-        odd = np.setdiff1d(values, (0, 1))
+        odd = values[(values != 0) & (values != 1)]
         if odd.size:
             raise InputError(
                 f"{self.path}: has the value {odd[0]}, but labels are 1 (glacier) and 0 (not); "

@@ -1,5 +1,6 @@
 """One raster file: what is known of it, and how its bands are read."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from glavitu.datasets.grids import Grid, check_georeferenced
@@ -172,12 +173,11 @@ class RasterFile:
             ),
         )
 
-    def read(self, window: Window, shape: tuple[int, int] | None = None) -> FloatArray:
+    def read(self, window: Window) -> FloatArray:
         """Read a window inside the file.
 
         Args:
             window: Pixels of the file.
-            shape: Height and width to average them to, None for all pixels.
 
         Returns:
             float32 (bands, h, w) in the units that the model wants, NaN where missing.
@@ -185,35 +185,54 @@ class RasterFile:
         Raises:
             InputError: If the file is damaged there.
         """
-        values: Any = self._read(self.bands, window, shape)
-        filled: FloatArray = values.astype(np.float32).filled(np.nan)
-        filled[~np.isfinite(filled)] = np.nan
+        filled = self._read(self.bands, window)
+        _forget_infinite(filled)
         # GDAL takes alpha for a mask in files of two and of four bands alone.
         for band in sorted(self.alpha.difference(self.bands)):
-            filled[:, self._read((band,), window, shape).filled(0)[0] == 0] = np.nan
+            filled[:, np.nan_to_num(self._read((band,), window)[0]) == 0] = np.nan
         if any(unit.changes for unit in self.units):
             for channel, unit in zip(filled, self.units, strict=True):
                 unit.convert(channel)
-            filled[~np.isfinite(filled)] = np.nan
+            _forget_infinite(filled)
         return filled
 
-    def _read(
-        self, bands: tuple[int, ...], window: Window, shape: tuple[int, int] | None
-    ) -> np.ma.MaskedArray[Any, Any]:
+    def _read(self, bands: tuple[int, ...], window: Window) -> FloatArray:
+        """Read bands as they are stored, NaN where missing."""
+        last_row, last_col = window.row + window.height, window.col + window.width
+        place = ((window.row, last_row), (window.col, last_col))
         try:
-            values: np.ma.MaskedArray[Any, Any] = self.files.get(self.path).read(
-                list(bands),
-                window=(
-                    (window.row, window.row + window.height),
-                    (window.col, window.col + window.width),
-                ),
-                out_shape=None if shape is None else (len(bands), *shape),
-                resampling=Resampling.average,
-                masked=True,
-            )
+            dataset = self.files.get(self.path)
+            values = dataset.read(list(bands), window=place)
+            # GDAL's own masks read all pixels a second time.
+            missing = [_missing(dataset, band, values.dtype) for band in bands]
+            filled: FloatArray = values.astype(np.float32, copy=False)
+            for channel, stored, band, value in zip(filled, values, bands, missing, strict=True):
+                if value is None:
+                    channel[dataset.read_masks(band, window=place) == 0] = np.nan
+                elif value == value:
+                    np.putmask(channel, stored == value, np.float32(np.nan))
         except RasterioError as error:
             raise InputError(
-                f"{self.path} cannot be read at rows {window.row} to {window.row + window.height} "
+                f"{self.path} cannot be read at rows {window.row} to {last_row} "
                 f"({error}); it seems damaged, download or write it again"
             ) from error
-        return values
+        return filled
+
+
+def _missing(dataset: Any, band: int, kind: np.dtype[Any]) -> float | None:
+    """Return the value of missing pixels, NaN for none; None where only GDAL can tell."""
+    flags, nodata = dataset.mask_flag_enums[band - 1], dataset.nodatavals[band - 1]
+    if flags == [MaskFlags.all_valid]:
+        return math.nan
+    if flags != [MaskFlags.nodata] or nodata is None:
+        return None
+    if math.isnan(nodata):
+        return math.nan
+    # GDAL rounds nodata of integers, and compares floats with tolerance.
+    return int(nodata) if kind.kind in "iu" and nodata == int(nodata) else None
+
+
+def _forget_infinite(values: FloatArray) -> None:
+    infinite = ~np.isfinite(values)
+    if infinite.any():
+        np.putmask(values, infinite, np.float32(np.nan))

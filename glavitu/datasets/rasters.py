@@ -96,13 +96,13 @@ class GlacierRasters(TileDataset, RasterDataset):
         """
         return self._scene(number).read(self.tiles[number].extent)[1]
 
-    def _read_image(self, number: int, window: Window) -> Tensor:
-        return self._scene(number).read(window)[0]
+    def _read_image(self, number: int, window: Window, image: Tensor) -> None:
+        self._scene(number).read_image(window, image)
 
     def _read_mask(self, number: int, window: Window) -> Tensor:
         outlines = self.tiles[number].outlines
         assert outlines is not None
-        return torch.from_numpy(outlines.read(window)).long()
+        return torch.from_numpy(outlines.read(window))
 
     def _labelled(self, number: int) -> bool:
         return self.tiles[number].outlines is not None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from glavitu.datasets.grids import Grid, extent_in_words, grid_differences, transformer
 from glavitu.datasets.ground import DoubleArray, Ground
@@ -165,25 +166,40 @@ class Scene:
         image = torch.zeros(sum(map(len, self.groups)), window.height, window.width)
         valid = np.zeros((window.height, window.width), dtype=bool)
         inside = intersection(window, self.bounds)
-        if inside is None:
-            return image, valid
-        for slab in _slabs(inside):
+        if inside is not None:
+            top, left = inside.row - window.row, inside.col - window.col
+            rows, cols = slice(top, top + inside.height), slice(left, left + inside.width)
+            self.read_image(inside, image[:, rows, cols], valid[rows, cols])
+        return image, valid
+
+    def read_image(self, window: Window, image: Tensor, valid: BoolArray | None = None) -> None:
+        """Read the model's input into memory that is there.
+
+        Args:
+            window: Pixels inside the raster.
+            image: float32 (C, h, w) for the scaled image.
+            valid: bool (h, w) for whether a pixel can be mapped; None if that is not wanted.
+
+        Raises:
+            InputError: As :meth:`read` does.
+        """
+        rooms = torch.split(image, [len(group) for group in self.groups])
+        for slab in _slabs(window):
             rows = slice(slab.row - window.row, slab.row - window.row + slab.height)
-            cols = slice(slab.col - window.col, slab.col - window.col + slab.width)
-            valid[rows, cols] = True
-            channel = 0
-            for group in self.groups:
+            if valid is not None:
+                valid[rows] = True
+            for group, room in zip(self.groups, rooms, strict=True):
                 values = self.read_group(group, slab)
-                known = np.isfinite(values)
-                valid[rows, cols] &= known.any(axis=0)
-                room = image[channel : channel + len(group), rows, cols]
-                if self._is_scaled(group):
-                    room[:] = torch.nan_to_num(torch.from_numpy(values), nan=0.0)
+                scaled = self._is_scaled(group)
+                if valid is not None or not scaled:
+                    known = np.isfinite(values)
+                if valid is not None:
+                    valid[rows] &= known.any(axis=0)
+                if scaled:
+                    torch.nan_to_num(torch.from_numpy(values), nan=0.0, out=room[:, rows])
                 else:
                     self._check_units(group, values, known, str(self.files[group.name]))
-                    room[:] = group.scale(torch.from_numpy(values))
-                channel += len(group)
-        return image, valid
+                    room[:, rows] = group.scale(torch.from_numpy(values))
 
     def read_group(self, group: FeatureGroup, window: Window) -> FloatArray:
         """Read a group's channels in their own units.
@@ -196,28 +212,37 @@ class Scene:
             float32 (channels, h, w), NaN where missing.
         """
         mosaics = self._mosaics[group.name]
-        if sum(mosaic.channels for mosaic in mosaics) < len(group):
+        if not self._has_slope(group):
             elevation, part, size = self._with_margin(group, window)
             slope = slope_degrees(elevation, *size)
             return np.stack([elevation[part], slope[part]])
         parts = [mosaic.read(window) for mosaic in mosaics]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def read_reduced(self, group: FeatureGroup, channels: Sequence[int], size: int) -> FloatArray:
+    def read_reduced(self, group: FeatureGroup, channels: Sequence[int], step: int) -> FloatArray:
         """Read channels of the whole scene at a lower resolution, for a picture.
 
         Args:
             group: One of the scene's groups.
             channels: Indices of channels that come from a file.
-            size: Largest height or width in pixels.
+            step: Pixels of the scene along each side of one that is returned; the last ones in a
+                row and in a column may have fewer.
 
         Returns:
-            float32 (channels, h, w) in the channels' units, NaN where missing.
+            float32 (channels, h, w), the means of known values in the channels' units, NaN where
+            all are missing.
         """
-        reduction = max(1.0, max(self.height, self.width) / size)
-        shape = (max(1, round(self.height / reduction)), max(1, round(self.width / reduction)))
-        parts = [mosaic.read_reduced(shape) for mosaic in self._mosaics[group.name]]
-        return np.concatenate(parts)[list(channels)]
+        mosaics = self._with_channels(group, channels)
+        bands = []
+        for strip in _slabs(self.bounds, max(1, SLAB // self.width // step) * step):
+            values = np.concatenate([mosaic.read(strip) for mosaic in mosaics])
+            known = np.isfinite(values)
+            total, count = (
+                avg_pool2d(torch.from_numpy(part), step, ceil_mode=True)
+                for part in (np.nan_to_num(values, copy=False), known.astype(np.float32))
+            )
+            bands.append((total / count).numpy())
+        return np.concatenate(bands, axis=1)
 
     @property
     def terrain_group(self) -> FeatureGroup | None:
@@ -237,11 +262,14 @@ class Scene:
         """
         group = self.terrain_group
         assert group is not None
-        elevation, slope = self.read_group(group, window)
         wide, part, size = self._with_margin(group, window)
         north = self._ground.north(intersection(_margin(window), self.bounds) or window)
-        aspect = aspect_degrees(wide, *size, north, self._ground.mirrored)
-        return Terrain(elevation, slope, aspect[part])
+        aspect = aspect_degrees(wide, *size, north, self._ground.mirrored)[part]
+        if self._has_slope(group):
+            slope = self.read_group(group, window)[1]
+        else:
+            slope = slope_degrees(wide, *size)[part]
+        return Terrain(wide[part], slope, aspect)
 
     def centre(self, window: Window) -> tuple[float, float]:
         """Longitude and latitude of a window's centre, degrees on WGS 84."""
@@ -279,6 +307,22 @@ class Scene:
 
     def _is_scaled(self, group: FeatureGroup) -> bool:
         return all(mosaic.scaled for mosaic in self._mosaics[group.name])
+
+    def _has_slope(self, group: FeatureGroup) -> bool:
+        """Tell whether all channels come from files; slope may have to be computed."""
+        return sum(mosaic.channels for mosaic in self._mosaics[group.name]) == len(group)
+
+    def _with_channels(self, group: FeatureGroup, channels: Sequence[int]) -> list[Mosaic]:
+        """Return mosaics of single channels, or one that has all."""
+        mosaics = self._mosaics[group.name]
+        if len(mosaics) == 1:
+            return [mosaics[0].part(channels)]
+        first = np.cumsum([0] + [mosaic.channels for mosaic in mosaics])
+        places = [int(np.searchsorted(first, channel, side="right")) - 1 for channel in channels]
+        return [
+            mosaics[place].part([channel - int(first[place])])
+            for place, channel in zip(places, channels, strict=True)
+        ]
 
     def _with_margin(
         self, group: FeatureGroup, window: Window

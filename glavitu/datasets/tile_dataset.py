@@ -144,12 +144,12 @@ class TileDataset(GeoDataset):
             )
 
     @abstractmethod
-    def _read_image(self, number: int, window: Window) -> Tensor:
-        """Read the scaled image, float32 (C, H, W), of a window inside a tile's extent."""
+    def _read_image(self, number: int, window: Window, image: Tensor) -> None:
+        """Read a window inside a tile's extent, scaled, into a float32 tensor (C, H, W)."""
 
     @abstractmethod
     def _read_mask(self, number: int, window: Window) -> Tensor:
-        """Read the mask (H, W) of a window inside a tile's extent."""
+        """Read the mask (H, W), 0 and 1 of any type, of a window inside a tile's extent."""
 
     @abstractmethod
     def _labelled(self, number: int) -> bool:
@@ -185,14 +185,15 @@ class TileDataset(GeoDataset):
         """
         number, window = query if isinstance(query, TileWindow) else self._locate(query)
         tile = self.tiles[number]
-        image = torch.zeros(sum(map(len, self.features)), window.height, window.width)
-        mask = torch.zeros(window.height, window.width, dtype=torch.int64)
         inside = intersection(window, tile.extent)
+        new = torch.empty if inside == window else torch.zeros
+        image = new(sum(map(len, self.features)), window.height, window.width)
+        mask = new(window.height, window.width, dtype=torch.int64)
         # In strips, since reading needs several times the memory of what is read.
         for strip in _strips(inside):
             top, left = strip.row - window.row, strip.col - window.col
             rows, cols = slice(top, top + strip.height), slice(left, left + strip.width)
-            image[:, rows, cols] = self._read_image(number, strip)
+            self._read_image(number, strip, image[:, rows, cols])
             if self._labelled(number):
                 mask[rows, cols] = self._read_mask(number, strip)
         sample: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from glavitu.errors import InputError
@@ -50,6 +49,8 @@ class FusedSegmenter(nn.Module):
         encoder_weights: str | Path | None = None,
     ) -> None:
         super().__init__()
+        import segmentation_models_pytorch as smp  # a second, which most runs do not need
+
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location_size = location_size

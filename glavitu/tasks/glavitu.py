@@ -21,6 +21,7 @@ from glavitu.features import FeatureGroup, FeatureLike, resolve_features
 from glavitu.inference import Inference, check_ensemble
 from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
+from glavitu.metrics.region_confusion import most_probable
 from glavitu.models import FusedSegmenter, GlaViTU
 from glavitu.models.compiling import can_compile
 from glavitu.regions import LOCATION_SIZES, UNKNOWN, region_vector
@@ -272,7 +273,7 @@ class GlaViTUTask(LightningModule):
 
     def _validate(self, image: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         logits = self(image, location)
-        prediction = torch.as_tensor(logits.argmax(1))
+        prediction = most_probable(logits)
         self.val_iou.update(prediction, mask)
         self.val_loss.update(self.loss(logits, mask), len(image))
         return prediction
@@ -300,7 +301,7 @@ class GlaViTUTask(LightningModule):
         if not batch["image"].numel():
             return None
         probabilities = self.predict_tiles(batch)
-        prediction = probabilities.argmax(1).to(batch["mask"].device)
+        prediction = most_probable(probabilities).to(batch["mask"].device)
         self.test_confusion.update(prediction, batch["mask"], batch["region"])
         return probabilities
 

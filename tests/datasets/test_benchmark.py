@@ -63,6 +63,21 @@ def test_published_windows_are_those_of_the_padded_arrays(benchmark):
             assert np.array_equal(image.numpy(), padded.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("chunks", [None, (50, 70, 1), (50, 70, 2), (384, 384, 6)])
+def test_a_sample_does_not_depend_on_how_arrays_are_stored(benchmark, files, chunks):
+    with h5py.File(files / "train.hdf5", "r+") as file:
+        for tile in file.values():
+            for name in ("optical", "outlines"):
+                values = tile[name][...]
+                del tile[name]
+                size = chunks and (*chunks[:2], min(chunks[2], values.shape[2]))
+                tile.create_dataset(name, data=values, chunks=size)
+    stored, original = (BenchmarkTiles(root, "train", ["optical"]) for root in (files, benchmark))
+    for query in (TileWindow(0, Window(3, 5, 40, 31)), TileWindow(1, Window(-9, 20, 90, 90))):
+        assert torch.equal(stored[query]["image"], original[query]["image"])
+        assert torch.equal(stored[query]["mask"], original[query]["mask"])
+
+
 def test_beyond_the_tile_is_padding(benchmark):
     dataset = BenchmarkTiles(benchmark, "train")
     whole = dataset[TileWindow(1, dataset.extents[1])]

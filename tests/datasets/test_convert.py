@@ -101,7 +101,7 @@ def test_files_are_tiled_compressed_and_tagged(converted):
             assert (tags["region"], tags["subregion"]) == ("SC", "SC2")
             assert tags.get("glavitu_scaled") == (None if path.stem == "outlines" else "yes")
             assert file.crs.to_epsg() == 4326
-            assert file.compression.name == "deflate"
+            assert file.compression.name == "zstd"
             assert file.profile["tiled"]
             structure = file.tags(ns="IMAGE_STRUCTURE")
             assert structure["PREDICTOR"] == ("2" if path.stem == "outlines" else "3")
@@ -118,7 +118,7 @@ def test_tiles_of_several_blocks_lose_their_padding(tmp_path):
         rasterio.open("out/val/tile/thermal.tif") as thermal,
         rasterio.open("out/val/tile/outlines.tif") as outlines,
     ):
-        assert thermal.block_shapes == [(256, 256)]
+        assert thermal.block_shapes == [(128, 128)]
         assert np.array_equal(thermal.read(1), released["tile/thermal"][2:-1, 1:-3, 0])
         assert np.array_equal(outlines.read(1), released["tile/outlines"][2:-1, 1:-3, 1])
         assert thermal.bounds == (86, 27, 87, 28)

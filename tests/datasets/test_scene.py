@@ -163,7 +163,7 @@ def test_reduced_reading_keeps_the_mean_and_what_is_missing(write_raster):
     data = values(2, 40, 60)
     data[:, :20] = np.nan
     with Scene({"pair": write_raster("a.tif", data)}, (PAIR,)) as scene:
-        reduced = scene.read_reduced(PAIR, [1], 6)
+        reduced = scene.read_reduced(PAIR, [1], 10)
     assert reduced.shape == (1, 4, 6)
     assert np.isnan(reduced[:, :2]).all()
     assert reduced[0, 2:].mean() == pytest.approx(data[1, 20:].mean(), rel=1e-4)

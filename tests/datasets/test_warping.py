@@ -330,7 +330,7 @@ def test_a_picture_of_a_warped_scene(write_raster, plain, kind):
     crs, transform, shape = OTHERS[kind]
     path = write_raster("other.tif", surface_on(crs, transform, shape), crs, transform)
     with Scene({"plain": path}, (plain,), grid=GRID) as scene:
-        reduced = scene.read_reduced(plain, [0], 10)
+        reduced = scene.read_reduced(plain, [0], 5)
         whole = scene.read_group(plain, scene.bounds)
     assert reduced.shape == (1, 8, 10)
     means = whole[0].reshape(8, 5, 10, 5).mean(axis=(1, 3))
