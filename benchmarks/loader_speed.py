@@ -6,8 +6,9 @@ of 2,000 tiles of 384 x 384 pixels that `glavitu convert` wrote (12 GB; eight di
 each tile in a place of its own on one grid). Bare rasterio, which opens each file and reads it, is
 what no reader through GDAL can outdo. A window is a tile, and no side has a window's files open.
 HDF5: `BenchmarkTiles` against h5py alone reading the same parts of the same arrays, windows of
-384 x 384 pixels drawn at random from tiles of 768 x 768 with padding. Both sides must give the same
-values. All files are in the page cache. Run: python benchmarks/loader_speed.py
+384 x 384 pixels drawn at random from tiles of 768 x 768 with padding; the arrays are compressed in
+chunks as `SyntheticGlaciers` writes them, or plain. Both sides must give the same values. All files
+are in the page cache. Run: python benchmarks/loader_speed.py
 """
 
 import argparse
@@ -127,10 +128,28 @@ def _slices(dataset: GlacierRasters, query: TileWindow) -> tuple[slice, slice, s
     return slice(west, east, PIXEL), slice(south, north, PIXEL), time
 
 
-def released(folder: Path, windows: int, rounds: int) -> dict[str, Any]:
-    """Compare the readers of the released files."""
+def uncompress(path: Path) -> None:
+    """Write a file's arrays anew, uncompressed and in one piece."""
+    with h5py.File(path) as file, h5py.File(path.with_suffix(".new"), "w") as copy:
+
+        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            array = isinstance(item, h5py.Dataset)
+            put = copy.create_dataset(name, data=item[()]) if array else copy.create_group(name)
+            put.attrs.update(item.attrs)
+
+        copy.attrs.update(file.attrs)
+        file.visititems(visit)
+    path.with_suffix(".new").rename(path)
+
+
+def released(folder: Path, windows: int, rounds: int, plain: bool) -> dict[str, Any]:
+    """Compare the readers of the released files, compressed or plain."""
+    folder = folder / ("plain" if plain else "compressed")
+    folder.mkdir()
     world = SyntheticGlaciers(("HMA", "SC"), (8, 1, 1), size=600)
     world.write_hdf5(folder, progress=False)
+    if plain:
+        uncompress(folder / "train.hdf5")
     ours = BenchmarkTiles(folder, "train", GROUPS)
     draws = random.Random(0)
     drawn = [
@@ -184,7 +203,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary) / "geotiff"
         figures = {
-            "hdf5": released(Path(temporary), options.windows, options.rounds),
+            "hdf5": released(Path(temporary), options.windows, options.rounds, False),
+            "hdf5_plain": released(Path(temporary), options.windows, options.rounds, True),
             "geotiff": rasters(folder, options.tiles, options.windows, options.rounds),
         }
     save("loader_speed", figures)

@@ -182,7 +182,12 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="cpu, cuda, cuda:N or mps; auto takes a GPU where there is one (%(default)s)",
     )
-    group.add_argument("--batch-size", type=int, metavar="N", help="windows predicted at once (4)")
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="windows predicted at once (1 on the CPU, else 4)",
+    )
     group.add_argument(
         "--overlap",
         type=float,

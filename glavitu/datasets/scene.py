@@ -19,7 +19,7 @@ from glavitu.datasets.sources import Files, Parts, open_parts, slice_parts, take
 from glavitu.datasets.units import SLOPE, Units, UnitsCheck, check_names
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
-from glavitu.terrain import aspect_degrees, slope_degrees
+from glavitu.terrain import slope_and_aspect, slope_degrees
 from glavitu.windows import Window, intersection
 
 __all__ = ["SCALED_TAG", "SLOPE", "Scene", "Terrain"]
@@ -264,12 +264,10 @@ class Scene:
         assert group is not None
         wide, part, size = self._with_margin(group, window)
         north = self._ground.north(intersection(_margin(window), self.bounds) or window)
-        aspect = aspect_degrees(wide, *size, north, self._ground.mirrored)[part]
+        slope, aspect = slope_and_aspect(wide, *size, north, self._ground.mirrored)
         if self._has_slope(group):
-            slope = self.read_group(group, window)[1]
-        else:
-            slope = slope_degrees(wide, *size)[part]
-        return Terrain(wide[part], slope, aspect)
+            return Terrain(wide[part], self.read_group(group, window)[1], aspect[part])
+        return Terrain(wide[part], slope[part], aspect[part])
 
     def centre(self, window: Window) -> tuple[float, float]:
         """Longitude and latitude of a window's centre, degrees on WGS 84."""

@@ -107,13 +107,23 @@ class Warped:
         around = _around(*nodes, self.file.grid)
         if around is None:
             return x, y, None
-        below, beside = below[:, None], beside[None]
+        below = below[:, None]
+        # All points between two nodes side by side, so that none has to be looked up.
+        between = STEP * self.samples[1]
+        first = int(np.rint(cols[0] * self.samples[1] - 0.5)) % between
+        share = np.zeros((j[-1] + 1) * between)
+        share[first : first + len(cols)] = beside
+        share = share.reshape(-1, between)
         found = []
         for node in nodes:
             line = node[i] * (1 - below) + node[i + 1] * below
-            points = line[:, j] * (1 - beside) + line[:, j + 1] * beside
+            points = line[:, :-1, None] * (1 - share) + line[:, 1:, None] * share
+            points = points.reshape(len(rows), -1)[:, first : first + len(cols)]
             # The noise of transformations must not decide on which side of a pixel's edge it is.
-            found.append(np.rint(points * 2**20) / 2**20)
+            points = points * 2**20
+            np.rint(points, out=points)
+            points /= 2**20
+            found.append(points)
         if self.file.grid.crs.is_geographic:
             corners = np.stack([x[:-1, :-1], x[1:, :-1], x[:-1, 1:], x[1:, 1:]])
             torn = np.ptp(corners, axis=0) > 180  # around a pole there is no way between them
@@ -165,23 +175,40 @@ def _bilinear(
         (bands, h, w), NaN where the pixel around the point is missing or does not exist.
     """
     height, width = values.shape[1:]
-    outside = ~((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width))
-    if outside.all():
-        return np.full((len(values), *rows.shape), np.nan, dtype=np.float32)
-    rows, cols = np.where(outside, 0, rows), np.where(outside, 0, cols)
+    within = all(
+        bool(place.min() >= 0.5 and place.max() < size - 0.5)
+        for place, size in ((rows, height), (cols, width))
+    )
+    outside = None
+    if not within:
+        outside = ~((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width))
+        if outside.all():
+            return np.full((len(values), *rows.shape), np.nan, dtype=np.float32)
+        rows, cols = np.where(outside, 0, rows), np.where(outside, 0, cols)
     top, left = np.floor(rows - 0.5), np.floor(cols - 0.5)
     down, right = ((rows - 0.5) - top).astype(np.float32), ((cols - 0.5) - left).astype(np.float32)
     top, left = top.astype(np.intp), left.astype(np.intp)
-    north, south = np.maximum(top, 0) * width, np.minimum(top + 1, height - 1) * width
-    west, east = np.maximum(left, 0), np.minimum(left + 1, width - 1)
+    if within:
+        corner = top * width + left
+        corners = [(corner, away) for away in (0, 1, width, width + 1)]
+    else:
+        north, south = np.maximum(top, 0) * width, np.minimum(top + 1, height - 1) * width
+        west, east = np.maximum(left, 0), np.minimum(left + 1, width - 1)
+        corners = [(row + col, 0) for row in (north, south) for col in (west, east)]
 
     def between(bands: FloatArray) -> FloatArray:
         flat = bands.reshape(len(bands), -1)
-        upper: FloatArray = flat.take(north + west, axis=1)
-        upper += right * (flat.take(north + east, axis=1) - upper)
-        lower = flat.take(south + west, axis=1)
-        lower += right * (flat.take(south + east, axis=1) - lower)
-        upper += down * (lower - upper)
+        parts: list[FloatArray] = [flat[:, away:].take(place, axis=1) for place, away in corners]
+        upper, upper_east, lower, lower_east = parts
+        upper_east -= upper
+        upper_east *= right
+        upper += upper_east
+        lower_east -= lower
+        lower_east *= right
+        lower += lower_east
+        lower -= upper
+        lower *= down
+        upper += lower
         return upper
 
     points: FloatArray = between(values)
@@ -191,7 +218,8 @@ def _bilinear(
         with np.errstate(invalid="ignore", divide="ignore"):
             points /= between((~holes).astype(np.float32))
         points[lost] = np.nan
-    points[:, outside] = np.nan
+    if outside is not None:
+        points[:, outside] = np.nan
     return points
 
 

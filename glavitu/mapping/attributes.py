@@ -1,6 +1,7 @@
 """What an inventory tells of each glacier."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +10,9 @@ import shapely
 from rasterio.transform import Affine
 from tqdm import tqdm
 
+from glavitu.mapping.ahead import ahead
 from glavitu.mapping.area_interval import UncertainPixels
-from glavitu.mapping.label_strips import LabelStrips
+from glavitu.mapping.label_strips import Labels, LabelStrips
 from glavitu.mapping.measures import Measures
 from glavitu.mapping.polygons import Geometries
 from glavitu.mapping.zonal import Extremes, Mean, RoundedMedian
@@ -98,27 +100,34 @@ def raster_attributes(
     rows = min(height, max(1, STRIP_PIXELS // width))
     # Without a polygon one row tells which columns there would be.
     starts = range(0, height, rows) if n else range(1)
-    for row in tqdm(starts, desc="Describing", unit="strip", disable=not progress):
-        strip = read_strip(row, min(rows, height - row) if n else 1)
-        label = labels.read(row, min(rows, height - row) if n else 1)
-        inside = np.flatnonzero(label)
-        polygon = label.ravel()[inside].astype(np.int64) - 1
-        for name, values in strip._asdict().items():
-            if values is None:
-                continue
-            values = values.ravel()[inside]
-            known = np.isfinite(values)
-            pixels, values = polygon[known], values[known]
-            if name == "aspect":
-                means["sine"].add(pixels, np.sin(np.radians(values)))
-                means["cosine"].add(pixels, np.cos(np.radians(values)))
-            else:
-                means[name].add(pixels, values)
-            if name == "elevation":
-                extremes.add(pixels, values)
-                median.add(pixels, values)
-        if area_interval and strip.confidence is not None:
-            uncertain.add(label, strip.confidence < CERTAIN)
+
+    def read(row: int) -> tuple[Strip, Labels]:
+        count = min(rows, height - row) if n else 1
+        return read_strip(row, count), labels.read(row, count)
+
+    with ThreadPoolExecutor(1, "strips") as reader:
+        strips = ahead(reader, read, starts)
+        for strip, label in tqdm(
+            strips, desc="Describing", unit="strip", total=len(starts), disable=not progress
+        ):
+            inside = np.flatnonzero(label)
+            polygon = label.ravel()[inside].astype(np.int64) - 1
+            for name, values in strip._asdict().items():
+                if values is None:
+                    continue
+                values = values.ravel()[inside]
+                known = np.isfinite(values)
+                pixels, values = polygon[known], values[known]
+                if name == "aspect":
+                    means["sine"].add(pixels, np.sin(np.radians(values)))
+                    means["cosine"].add(pixels, np.cos(np.radians(values)))
+                else:
+                    means[name].add(pixels, values)
+                if name == "elevation":
+                    extremes.add(pixels, values)
+                    median.add(pixels, values)
+            if area_interval and strip.confidence is not None:
+                uncertain.add(label, strip.confidence < CERTAIN)
 
     columns: Columns = {}
     if area_interval and strip.confidence is not None:

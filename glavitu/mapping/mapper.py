@@ -63,6 +63,10 @@ SMOOTHED_FILE = "smoothed"
 MOST_CACHE_BYTES = 2**30
 
 
+#: GDAL decodes blocks of a file with all cores.
+GDAL_OPTIONS = {"GDAL_NUM_THREADS": "ALL_CPUS"}
+
+
 class MapResult(NamedTuple):
     """The files of a map, and what they add up to."""
 
@@ -91,7 +95,7 @@ def map_scene(
     slope_percent: bool = False,
     region: str | None = None,
     optimise_region: bool = False,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     overlap: float = 0.5,
     probability: bool = False,
     smoothing: int = 0,
@@ -137,7 +141,8 @@ def map_scene(
             region; None is unknown.
         optimise_region: Look for the region vector of a scene of unknown region, see
             :func:`~glavitu.mapping.region_optimisation.optimise_region`.
-        batch_size: Windows predicted at once.
+        batch_size: Windows predicted at once; by default 1 on the CPU, where more only take memory,
+            else 4.
         overlap: Part of a window's width that it shares with the next, from 0 to below 1: less is
             quicker, more is smoother. 0.5 is the published one.
         probability: Also write ``probability.tif``, the probability of glacier (float32, 0 to 1).
@@ -157,6 +162,8 @@ def map_scene(
             holds another map or is in use, or the disk is full.
     """
     output = Path(output)
+    if batch_size is None:
+        batch_size = default_batch_size(model.device)
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give 1 or more")
     if smoothing < 0 or (smoothing and smoothing % 2 == 0):
@@ -198,6 +205,7 @@ def map_scene(
         "vector_format": vector_format,
     }
     with (
+        rasterio.Env(**GDAL_OPTIONS),
         Scene(files, model.features, grid=grid, units=units) as scene,
         rasterio.Env(GDAL_CACHEMAX=_cache_bytes(scene)),
     ):
@@ -260,6 +268,11 @@ def map_scene(
                 with when_complete(work / RUN_FILE) as partial:
                     partial.write_text(json.dumps(run, indent=2))
             return _result(output, publish(work, output))
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Return how many windows are predicted at once on a device, where nobody says."""
+    return 1 if device.type == "cpu" else 4
 
 
 def _result(output: Path, run: Mapping[str, Any]) -> MapResult:

@@ -1,11 +1,11 @@
 """Streaming a model over a scene: reading, predicting and writing at the same time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from glavitu.calibration import Calibration
 from glavitu.confidence import confidence
 from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
+from glavitu.mapping.ahead import ahead, beside
 from glavitu.mapping.devices import Predictor
 from glavitu.mapping.location import LocationOf
 from glavitu.mapping.outlines import GLACIER
@@ -26,9 +27,6 @@ from glavitu.windows import Padding, Window, blend_bands, centred_padding, windo
 
 #: Rows of pixels: the image (C, rows, W), and whether there is data (rows, W).
 Piece = tuple[Tensor, npt.NDArray[np.bool_]]
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class Layout(NamedTuple):
@@ -165,14 +163,14 @@ def predict_scene(
     done = (len(layout.rows) - len(starts)) * len(layout.cols)
     with (
         torch.inference_mode(),
-        ThreadPoolExecutor(1, "read") as reader,
-        ThreadPoolExecutor(1, "write") as writer,
+        beside("read") as reader,
+        beside("write") as writer,
         tqdm(
             total=layout.windows, initial=done, desc="Mapping", unit="window", disable=not progress
         ) as bar,
     ):
-        strip = _Strip(sum(map(len, scene.groups)), layout)
-        pieces = _ahead(reader, partial(_read, scene, layout), _pieces(starts, layout.window))
+        strip = _Strip(layout.window)
+        pieces = ahead(reader, partial(_read, scene, layout), _pieces(starts, layout.window))
         predict = _RowPredictor(predictor, strip, pieces, layout, location_of, bar)
         storing: Future[None] | None = None
         for row, band in blend_bands(
@@ -186,7 +184,7 @@ def predict_scene(
             device=predictor.device,
         ):
             last = min(row + band.shape[1], last_row)
-            valid = strip.valid[row - strip.row : last - strip.row, columns].copy()
+            valid = strip.valid(row, last)[:, columns]
             # One at a time: after a band that failed none may follow.
             if storing is not None:
                 storing.result()
@@ -198,27 +196,39 @@ def predict_scene(
 
 
 class _Strip:
-    """The pixels of one row of windows; they move up as new rows come in below.
+    """The pixels of one row of windows, in the pieces in which they were read."""
 
-    Attributes:
-        row: First row of the strip in the padded scene.
-        image: float32 (C, window, padded width).
-        valid: bool (window, padded width).
-    """
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self._pieces: deque[tuple[range, Piece]] = deque()
 
-    def __init__(self, channels: int, layout: Layout) -> None:
-        shape = (layout.window, layout.horizontal.size)
-        self.row = 0
-        self.image = np.zeros((channels, *shape), dtype=np.float32)
-        self.valid = np.zeros(shape, dtype=bool)
+    def append(self, piece: Piece, row: int) -> None:
+        """Take in the last rows of the windows that start at ``row``; forget those above."""
+        end = row + self.window
+        self._pieces.append((range(end - len(piece[1]), end), piece))
+        while self._pieces[0][0].stop <= row:
+            self._pieces.popleft()
 
-    def append(self, image: Tensor, valid: npt.NDArray[np.bool_], row: int) -> None:
-        """Take in rows of which the last is the last of the windows that start at ``row``."""
-        count = len(valid)
-        self.row = row
-        for held, new in ((self.image, image.numpy()), (self.valid, valid)):
-            held[..., :-count, :] = held[..., count:, :]
-            held[..., -count:, :] = new
+    def windows(self, row: int, cols: Sequence[int]) -> Tensor:
+        """Return the windows (n, C, window, window) that start at these columns."""
+        size, channels = self.window, len(self._pieces[0][1][0])
+        images = torch.empty(len(cols), channels, size, size)
+        for room, part, (image, _) in self._parts(row, row + size):
+            for number, col in enumerate(cols):
+                images[number, :, room] = image[:, part, col : col + size]
+        return images
+
+    def valid(self, first: int, last: int) -> npt.NDArray[np.bool_]:
+        """Return where there is data in some rows, bool (rows, padded width)."""
+        return np.concatenate([valid[part] for _, part, (_, valid) in self._parts(first, last)])
+
+    def _parts(self, first: int, last: int) -> Iterator[tuple[slice, slice, Piece]]:
+        """Yield where in some rows each piece belongs, which of its own rows do, and the piece."""
+        for rows, piece in self._pieces:
+            start, stop = max(rows.start, first), min(rows.stop, last)
+            if start < stop:
+                room, part = (slice(start - of, stop - of) for of in (first, rows.start))
+                yield room, part, piece
 
 
 class _RowPredictor:
@@ -249,15 +259,15 @@ class _RowPredictor:
     def __call__(self, row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         size = self.layout.window
         top, left = self.layout.vertical.before, self.layout.horizontal.before
-        self.strip.append(*next(self.pieces), row)
-        image, valid = torch.from_numpy(self.strip.image), self.strip.valid
+        self.strip.append(next(self.pieces), row)
+        valid = self.strip.valid(row, row + size)
         # None of the pixels of a window without data reaches the map.
         wanted = [col for col in cols if valid[:, col : col + size].any()]
         self.skipped += len(cols) - len(wanted)
         self.bar.update(len(cols) - len(wanted))
         for first in range(0, len(wanted), self.predictor.batch_size):
             batch = wanted[first : first + self.predictor.batch_size]
-            images = torch.stack([image[:, :, col : col + size] for col in batch])
+            images = self.strip.windows(row, batch)
             location = self.location_of([Window(row - top, c - left, size, size) for c in batch])
             yield from zip(batch, self.predictor(images, location), strict=True)
             self.predicted += len(batch)
@@ -275,16 +285,3 @@ def _pieces(starts: Sequence[int], window: int) -> Iterator[range]:
 def _read(scene: Scene, layout: Layout, rows: range) -> Piece:
     top, left = layout.vertical.before, layout.horizontal.before
     return scene.read(Window(rows.start - top, -left, len(rows), layout.horizontal.size))
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[_T], _R], arguments: Iterable[_T]
-) -> Iterator[_R]:
-    """Call a function in another thread, one call ahead of what is asked for."""
-    pending: deque[Future[_R]] = deque()
-    for argument in arguments:
-        pending.append(pool.submit(function, argument))
-        if len(pending) > 1:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()

@@ -1,5 +1,6 @@
 """A quick look at a map: the scene with its outlines, and the confidence beside it."""
 
+from math import ceil
 from pathlib import Path
 
 import geopandas
@@ -28,7 +29,7 @@ def write_preview(
     outlines: geopandas.GeoDataFrame,
     confidence: Path,
     *,
-    size: int = 1500,
+    size: int = 1000,
 ) -> None:
     """Write a picture of a map as PNG.
 
@@ -40,11 +41,11 @@ def write_preview(
         size: Largest height or width at which rasters are read, in pixels.
     """
     group, channels = composite(scene.groups)
-    values = scene.read_reduced(group, channels, size)
+    step = max(1, ceil(max(scene.height, scene.width) / size))
+    values = scene.read_reduced(group, channels, step)
+    # Of the overviews; they tell where there is no data by NaN themselves.
     with rasterio.open(confidence) as file:
-        certain = file.read(
-            1, out_shape=values.shape[1:], masked=True, resampling=Resampling.average
-        ).filled(np.nan)
+        certain = file.read(1, out_shape=values.shape[1:], resampling=Resampling.average)
 
     width_km, height_km = _pixel_km(scene)
     extent = (0.0, scene.width * width_km, scene.height * height_km, 0.0)
@@ -52,8 +53,9 @@ def write_preview(
     figure = Figure(figsize=(14.0, panel_height + 1.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
 
-    left.imshow(stretched(values), extent=extent, interpolation="nearest")
-    _draw_outlines(left, scene, outlines, max(1.0, max(scene.height, scene.width) / size))
+    edge = values.shape[2] * step * width_km, values.shape[1] * step * height_km
+    left.imshow(stretched(values), extent=(0.0, edge[0], edge[1], 0.0), interpolation="nearest")
+    _draw_outlines(left, scene, outlines, step)
     names = [group.channels[channel] for channel in channels]
     left.set_title(f"{scene.files[group.name].name} ({' / '.join(names)})", fontsize=10, loc="left")
     left.set_ylabel("km")
@@ -67,6 +69,7 @@ def write_preview(
         axes.set_facecolor(NODATA_COLOUR)
         axes.set_xlabel("km")
         axes.set_aspect("equal")
+        axes.set(xlim=extent[:2], ylim=extent[2:])
 
     handles: list[Artist] = [
         Line2D([], [], color=OUTLINE_COLOUR, linewidth=2, label="glacier outline")
@@ -82,7 +85,7 @@ def write_preview(
 
 
 def _draw_outlines(
-    axes: Axes, scene: Scene, outlines: geopandas.GeoDataFrame, reduction: float
+    axes: Axes, scene: Scene, outlines: geopandas.GeoDataFrame, reduction: int
 ) -> None:
     geometries = np.asarray(outlines.geometry.array)
     width_km, height_km = _pixel_km(scene)

@@ -1,5 +1,6 @@
 """The vector files of a map."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import geopandas
@@ -43,24 +44,31 @@ def write_vector_files(
     Returns:
         The outlines, and all files that were written.
     """
-    with rasterio.open(classes) as ones, rasterio.open(confidence) as sure:
-        frame = outlines_from_raster(
-            rasterio.band(ones, 1),
-            scene.transform,
-            scene.crs,
-            read_strip=_strips(sure, scene),
-            min_area_km2=min_area_km2,
-            simplification=SIMPLIFICATION if smoothed else 0.0,
-            area_interval=bands is not None,
-            progress=progress,
-        )
-        written = write_vectors(frame, outlines, "outlines")
-        if bands is not None:
-            uncertain = confidence_bands(
-                rasterio.band(sure, 1), scene.transform, scene.crs, progress=progress
+    with ThreadPoolExecutor(1, "bands") as pool, rasterio.open(confidence) as sure:
+        # Both take one core and about as long.
+        others = None if bands is None else pool.submit(_write_bands, confidence, scene, bands)
+        # Read row by row, of which threads of GDAL's would make a start each time.
+        with rasterio.open(classes, num_threads=1) as ones:
+            frame = outlines_from_raster(
+                rasterio.band(ones, 1),
+                scene.transform,
+                scene.crs,
+                read_strip=_strips(sure, scene),
+                min_area_km2=min_area_km2,
+                simplification=SIMPLIFICATION if smoothed else 0.0,
+                area_interval=bands is not None,
+                progress=progress,
             )
-            written += write_vectors(uncertain, bands, "confidence_bands")
+        written = write_vectors(frame, outlines, "outlines")
+        if others is not None:
+            written += others.result()
     return frame, written
+
+
+def _write_bands(confidence: Path, scene: Scene, path: Path) -> list[Path]:
+    with rasterio.open(confidence) as sure:
+        bands = confidence_bands(rasterio.band(sure, 1), scene.transform, scene.crs)
+    return write_vectors(bands, path, "confidence_bands")
 
 
 def _strips(confidence: rasterio.DatasetReader, scene: Scene) -> ReadStrip:

@@ -1,5 +1,7 @@
 """A small real model for the tests of mapping."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,10 +9,18 @@ from glavitu.calibration import Calibration
 from glavitu.features import FeatureGroup
 
 
+class Shared(list[Any]):
+    """A list that copies of a model share with it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Shared":
+        return self
+
+
 class TinyModel(torch.nn.Module):
     """Two classes: sigmoid of channel 0, the same for each pixel wherever its window lies.
 
-    Keeps the inputs it was given, so that tests can look at them.
+    Keeps the inputs it was given, so that tests can look at them; also those of the copy of it that
+    predicts.
     """
 
     def __init__(
@@ -27,8 +37,8 @@ class TinyModel(torch.nn.Module):
         self.num_classes = num_classes
         self.calibration: Calibration | None = None
         self.gain = torch.nn.Parameter(torch.tensor(1.0))
-        self.images: list[torch.Tensor] = []
-        self.locations: list[torch.Tensor | None] = []
+        self.images: list[torch.Tensor] = Shared()
+        self.locations: list[torch.Tensor | None] = Shared()
 
     @property
     def device(self) -> torch.device:

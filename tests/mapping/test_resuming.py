@@ -246,7 +246,7 @@ class TestAnotherRun:
         ("options", "difference"),
         [
             ({"overlap": 0.25}, r"overlap \(0.5 there, 0.25 now\)\."),
-            ({"batch_size": 2, "probability": False}, r"batch_size .4 there, 2 now., probability"),
+            ({"batch_size": 2, "probability": False}, r"batch_size .1 there, 2 now., probability"),
         ],
     )
     def test_with_other_options_is_refused(self, output, path, convolving, options, difference):
