@@ -108,6 +108,7 @@ def against_numpy(rounds: int) -> dict[str, float]:
 def share(samples: int, rounds: int, device: str) -> dict[str, float]:
     """Measure what share of a training step the augmentation is."""
     task = GlaViTUTask().to(device).train()
+    task.model.to(memory_format=torch.channels_last)  # as `fit` does
     optimiser = torch.optim.Adam(task.model.parameters(), 5e-4)
     augment = TrainingAugmentation(Augmentation(), task.features)
     batch = batch_of(samples, sum(len(group) for group in task.features), device)

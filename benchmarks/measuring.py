@@ -133,10 +133,19 @@ def peak_mb() -> int:
 
 
 def save(name: str, figures: Mapping[str, Any], device: str = "cpu") -> Path:
-    """Write figures and the machine as results/NAME.DEVICE.json; only what is given is replaced."""
+    """Write figures and the machine as results/NAME.DEVICE.json; only what is given is replaced.
+
+    Each figure keeps the commit and the date of its own measurement.
+    """
     path = RESULTS / f"{name}.{device}.json"
     told = load(name, device)
-    told |= {"machine": machine(device), "figures": told.get("figures", {}) | dict(figures)}
+    here = machine(device)
+    stamp = {key: here.pop(key) for key in ("commit", "date")}
+    told |= {
+        "machine": here,
+        "measured": told.get("measured", {}) | dict.fromkeys(figures, stamp),
+        "figures": told.get("figures", {}) | dict(figures),
+    }
     path.write_text(json.dumps(told, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
     return path

@@ -44,10 +44,10 @@ def measure(scene: Path, threads: int) -> dict[str, Any]:
 
 
 def figures(measured: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Summarise what was measured, by the number of threads and the size."""
+    """Summarise what was measured, by the number of PyTorch's threads and the size."""
     summary: dict[str, Any] = {"measured": measured}
     for threads in {name.split()[0] for name in measured}:
-        sizes = sorted(int(name.split()[2]) for name in measured if name.startswith(threads))
+        sizes = sorted(int(name.split()[2]) for name in measured if name.split()[0] == threads)
         rounds = [measured[f"{threads} threads {size}"] for size in sizes]
         pixels = [float(size) ** 2 for size in sizes]
 
@@ -60,9 +60,14 @@ def figures(measured: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             costs[f"{stage}_s"] = middle(lambda one, stage=stage: one["stages_s"][stage])
         summary[f"{threads} threads"] = {"pixels": pixels, **costs}
         if len(sizes) > 1:
-            summary[f"{threads} threads"]["exponents"] = {
-                name: exponent(pixels, values) for name, values in costs.items()
-            } | {"wall_s, the two largest": exponent(pixels[-2:], costs["wall_s"][-2:])}
+            # What takes the same time for any scene hides growth among the small ones.
+            for name, part in (
+                ("exponents", slice(None)),
+                ("exponents_of_the_last", slice(-2, None)),
+            ):
+                summary[f"{threads} threads"][name] = {
+                    cost: exponent(pixels[part], values[part]) for cost, values in costs.items()
+                }
     return summary
 
 

@@ -212,8 +212,10 @@ class GlacierDataModule(GeoDataModule):
             num_workers=self.num_workers,
             collate_fn=_collate,
             drop_last=split == "train",
-            # From pinned memory batches go to the GPU without one more copy on the way.
-            pin_memory=self.trainer is not None
+            # From pinned memory batches go to the GPU without one more copy on the way; whole
+            # tiles would take too much of it.
+            pin_memory=split in ("train", "val")
+            and self.trainer is not None
             and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             # Loaders draw a seed whenever they start: not from the training's own draws.

@@ -34,7 +34,8 @@ class Aligned:
         if self.flipped:
             row = self.extent.height - row - window.height
         values = self.file.read(window._replace(row=row, col=window.col - self.extent.col))
-        return values[:, ::-1] if self.flipped else values
+        # PyTorch cannot hold what runs backwards in memory.
+        return np.ascontiguousarray(values[:, ::-1]) if self.flipped else values
 
 
 class Mosaic:

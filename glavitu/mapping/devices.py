@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from glavitu.errors import InputError
@@ -67,7 +68,8 @@ class Predictor:
     Attributes:
         device: Where the probabilities are.
         classes: Number of classes.
-        compiled: Whether the model is compiled, which happens when it first predicts.
+        compiled: Whether the model is compiled, which happens when it first predicts; where that
+            fails it goes on uncompiled, and a warning says so.
     """
 
     def __init__(self, model: SceneModel, batch_size: int, windows: int) -> None:
@@ -76,6 +78,7 @@ class Predictor:
         self.classes = model.num_classes
         self.compiled = _is_worth_compiling(model, windows)
         self._model = model
+        self._uncompiled: SceneModel | None = None
         if not isinstance(model, nn.Module) or self.device.type not in COMPILED_WINDOWS:
             return
         self._model = copy.deepcopy(model)
@@ -83,7 +86,10 @@ class Predictor:
             fold_batch_norms(member)
             # Convolutions that lie so need no reordering at each call.
             member.to(memory_format=torch.channels_last)
-            if self.compiled:
+        if self.compiled:
+            self._uncompiled = self._model
+            self._model = copy.deepcopy(self._model)
+            for member in _members(self._model):
                 member.compile()
 
     def __call__(self, images: Tensor, location: Tensor | None) -> Tensor:
@@ -104,7 +110,16 @@ class Predictor:
             location = None if location is None else _filled(location, self.batch_size)
         narrow = self.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if narrow else nullcontext():
-            predicted = self._model.predict_probabilities(images, location)
+            try:
+                predicted = self._model.predict_probabilities(images, location)
+            except RuntimeError as error:
+                if self._uncompiled is None:
+                    raise
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                rank_zero_warn(f"the model could not be compiled and runs as it is ({reason})")
+                self._model, self.compiled = self._uncompiled, False
+                predicted = self._model.predict_probabilities(images, location)
+        self._uncompiled = None  # what works once is kept
         return predicted[:count].float()
 
 

@@ -62,8 +62,7 @@ SMOOTHED_FILE = "smoothed"
 #: However wide a scene and however large the blocks of its files.
 MOST_CACHE_BYTES = 2**30
 
-
-#: GDAL decodes blocks of a file with all cores.
+#: GDAL decodes and encodes blocks of a file with all cores.
 GDAL_OPTIONS = {"GDAL_NUM_THREADS": "ALL_CPUS"}
 
 

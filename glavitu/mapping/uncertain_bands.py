@@ -58,7 +58,8 @@ def confidence_bands(
                 assert strip is not None
                 window = ((row, row + len(strip)), (0, width))
                 mask.write((strip < CERTAIN).astype(np.uint8), 1, window=window)
-        with rasterio.open(path) as mask:
+        # Read row by row, of which threads of GDAL's would make a start each time.
+        with rasterio.open(path, num_threads=1) as mask:
             geometries = polygons_of(rasterio.band(mask, 1), 1, transform)
     area = measured(geometries, transform, crs).area_km2
     order = np.argsort(-area, kind="stable")

@@ -39,7 +39,7 @@ def write_vector_files(
             so neither these nor an interval of the area can be given.
         min_area_km2: Leave out smaller outlines.
         smoothed: Whether the stairs of pixels are straightened.
-        progress: Show progress bars.
+        progress: Show progress bars; of the outlines, which take as long as the bands beside them.
 
     Returns:
         The outlines, and all files that were written.

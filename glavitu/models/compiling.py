@@ -22,7 +22,7 @@ def can_compile(device_type: str) -> bool:
     try:
         torch.compile(torch.exp)(torch.zeros(8, device=device_type))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         rank_zero_warn(
             "the model runs uncompiled, which is slower: PyTorch cannot compile here; install a "
             f"C++ compiler such as g++ and Python's header files ({reason})"

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import rasterio
 import torch
+from affine import Affine
 from rasterio.transform import from_origin
 
 from glavitu.datasets.scene import Scene
+from glavitu.datasets.target_grid import target_grid
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.terrain import slope_degrees
@@ -50,6 +53,20 @@ def test_beyond_the_raster_the_image_is_zero_and_invalid(write_raster):
         nothing, valid = scene.read(Window(20, 0, 4, 4))
         assert not nothing.any()
         assert not valid.any()
+
+
+def test_a_raster_whose_rows_go_north_is_turned(write_raster, plain):
+    data = values(2, 9, 7)
+    north = write_raster("north.tif", data)
+    with rasterio.open(north) as file:
+        turned = file.transform @ Affine.translation(0, 9) @ Affine.scale(1, -1)
+    ones = values(9, 7)
+    files = {"pair": north, "plain": write_raster("up.tif", ones[::-1], transform=turned)}
+    with Scene(files, (PAIR, plain), grid=target_grid(north)) as scene:
+        image, valid = scene.read(Window(2, 1, 4, 5))
+    assert valid.all()
+    with Scene(files | {"plain": write_raster("down.tif", ones)}, (PAIR, plain)) as scene:
+        torch.testing.assert_close(image, scene.read(Window(2, 1, 4, 5))[0])
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,24 @@ def test_a_compiled_model_predicts_the_same_for_any_number_of_windows():
             )
 
 
+def test_a_model_that_cannot_be_compiled_predicts_as_it_is(monkeypatch):
+    if not can_compile("cpu"):
+        pytest.skip("PyTorch cannot compile here")
+    task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
+    images = torch.rand(1, 8, 32, 32)
+    predictor = Predictor(task, 1, COMPILED_WINDOWS["cpu"])
+    torch.compiler.reset()
+    # A compiler that was there a moment ago.
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "/bin/false"))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    with torch.inference_mode():
+        with pytest.warns(UserWarning, match="could not be compiled and runs as it is"):
+            found = predictor(images, None)
+        torch.testing.assert_close(found, Predictor(task, 1, 1)(images, None))
+    assert not predictor.compiled
+    torch.compiler.reset()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_says_nearly_the_same(tmp_path):
     torch.manual_seed(0)
