@@ -5,8 +5,10 @@
 
 ``model`` maps a scene with the published GlaViTU (random weights) and takes the wall time of
 ``map_scene``, from the first file opened to the last one in place, by the seconds that the same
-predictor needs for as many windows that are ready in memory; these are timed just before and just
-after. Its peak memory is that of ``map_scene`` over the process that has imported all.
+predictor needs for as many windows that are ready in memory. These are timed in turns with the map
+itself, for the speed of a machine drifts by more than what is measured: every sixth batch is
+predicted once more, and that time is no part of the map's. Peak memory is that of the process over
+what it has when all is imported.
 
 ``files`` maps a scene with a threshold on one band, so that all that is left is reading, cutting,
 blending, writing rasters and polygons, and the picture. Beside it rasterio, in turns in the same
@@ -15,7 +17,6 @@ once, with their types, compression, tiles and overviews; both may use all cores
 """
 
 import argparse
-import gc
 import json
 import shutil
 import statistics
@@ -23,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from measuring import alternate, ratio, save
 
 NAME = "scene_speed"
 RASTERS = ("outlines.tif", "confidence.tif")
-#: Calls of the bare model before a map, and as many after.
-CALLS = 8
+#: Batches after which one is predicted once more.
+EVERY = 6
 
 
 def files_of(scene: Path) -> dict[str, Path]:
@@ -43,51 +43,47 @@ def files_of(scene: Path) -> dict[str, Path]:
 
 
 def model_round(scene: Path) -> dict[str, Any]:
-    """Map a scene with the published model, and time the bare model before and after."""
+    """Map a scene with the published model, in turns with the bare model."""
     import torch
 
     from glavitu.calibration import Calibration
     from glavitu.calibrators import ConfidenceCurve
-    from glavitu.mapping import map_scene
+    from glavitu.mapping import map_scene, mapper
     from glavitu.mapping.devices import Predictor
-    from glavitu.mapping.mapper import default_batch_size
     from glavitu.tasks import GlaViTUTask
 
     imported = memory_mb("VmRSS")
     torch.manual_seed(0)
     model = GlaViTUTask(features=("optical", "dem"), image_size=384).eval()
     model.calibration = Calibration(ConfidenceCurve([0, 1], [0.5, 1], "kernel_ridge"))
-    batch = default_batch_size(model.device)
+    batches: list[int] = []
+    again: list[float] = []
 
-    def bare() -> Iterator[float]:
-        """Seconds a window."""
-        predictor = Predictor(model, batch, 1)
-        images = torch.rand(batch, 8, 384, 384)
-        for call in range(CALLS + 1):
-            start = time.perf_counter()
-            with torch.inference_mode():
-                predictor(images, None)
-            if call:
-                yield (time.perf_counter() - start) / batch
+    class InTurns(Predictor):
+        def __call__(self, images: torch.Tensor, location: torch.Tensor | None) -> torch.Tensor:
+            predicted = super().__call__(images, location)
+            batches.append(len(images))
+            if len(batches) % EVERY == 0:
+                start = time.perf_counter()
+                super().__call__(images, location)
+                again.append(time.perf_counter() - start)
+            return predicted
 
-    seconds = [*bare()]
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    mapper.Predictor = InTurns
     start = time.perf_counter()
     result = map_scene(model, files_of(scene), scene / "map", progress=False)
-    wall = time.perf_counter() - start
+    wall = time.perf_counter() - start - sum(again)
     peak = memory_mb("VmHWM")
-    seconds += bare()
     run = json.loads(result.run.read_text())
-    window = statistics.median(seconds)
+    window = sum(again) / sum(batches[EVERY - 1 :: EVERY])
     return {
         "windows": run["windows"]["predicted"],
-        "batch_size": batch,
+        "batch_size": max(batches),
         "window_s": window,
         "map_s": wall,
         "ratio": wall / (window * run["windows"]["predicted"]),
         "peak_over_imports_mb": peak - imported,
-        "stages_s": run["seconds"],
+        "stages_s": run["seconds"] | {"predicting": run["seconds"]["predicting"] - sum(again)},
     }
 
 

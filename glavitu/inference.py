@@ -183,7 +183,8 @@ def check_ensemble(first: Any, other: Any, source: str) -> None:
 
 def _transformed(image: Tensor, turns: int, flip: bool) -> Tensor:
     turned = image.rot90(turns, (-2, -1))
-    return turned.flip(-1) if flip else turned
+    # A compiled model would be compiled once more for each order in memory.
+    return (turned.flip(-1) if flip else turned).contiguous()
 
 
 def _restored(image: Tensor, turns: int, flip: bool) -> Tensor:
