@@ -350,6 +350,8 @@ def growths() -> list[Growth]:
     pixels = [count / 1e6 for count in scenes["pixels"]]
     working = [number for number in workers["workers"] if number]
     rates = workers["windows_per_second"][-len(working) :]
+    steps = measuring.load("ddp_speed")["figures"]
+    training = [1 / steps["alone"], 2 / steps["together"]]
     return [
         Growth("`map`, s", "megapixels", pixels, scenes["wall_s"]),
         Growth(
@@ -361,6 +363,7 @@ def growths() -> list[Growth]:
         Growth("index of tiles, s", "tiles", tiles["tiles"], tiles["index_seconds"]),
         Growth("reading, s a window", "tiles", tiles["tiles"], [1 / r for r in tiles["rate"]]),
         Growth("reading, windows a second", "workers", working, rates),
+        Growth("training, patches a second", "processes", [1, 2], training),
     ]
 
 
@@ -382,11 +385,11 @@ def draw_growth() -> None:
     """Write the figure: each cost on logarithmic axes, with the line that was fitted."""
     import matplotlib.pyplot as plt
     import numpy as np
+    from matplotlib.ticker import LogFormatter, NullFormatter
 
     lines = growths()
     figure, panels = plt.subplots(2, 3, figsize=(12, 7), dpi=110, layout="constrained")
-    panels.flat[-1].set_visible(False)
-    for line, axes in zip(lines, panels.flat, strict=False):
+    for line, axes in zip(lines, panels.flat, strict=True):
         sizes = np.array(line.sizes, float)
         slope, offset = np.polyfit(np.log(sizes), np.log(line.costs), 1)
         fitted = np.exp(offset) * sizes**slope
@@ -394,6 +397,10 @@ def draw_growth() -> None:
         axes.loglog(sizes, line.costs, "o", color="#0b6e99")
         axes.set(title=line.cost.replace("`", ""), xlabel=line.size)
         axes.set_ylim(min(line.costs) / 2, max(line.costs) * 2)
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            ticks(LogFormatter(minor_thresholds=(2, 0.5)))
         axes.grid(which="both", color="#e5e5e5")
         axes.legend(frameon=False)
     figure.savefig(FIGURE)

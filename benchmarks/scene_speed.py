@@ -6,7 +6,7 @@
 ``model`` maps a scene with the published GlaViTU (random weights) and takes the wall time of
 ``map_scene``, from the first file opened to the last one in place, by the seconds that the same
 predictor needs for as many windows that are ready in memory. These are timed in turns with the map
-itself, for the speed of a machine drifts by more than what is measured: every sixth batch is
+itself, for the speed of a machine drifts by more than what is measured: every third batch is
 predicted once more, and that time is no part of the map's. Peak memory is that of the process over
 what it has when all is imported.
 
@@ -34,7 +34,7 @@ from measuring import alternate, ratio, save
 NAME = "scene_speed"
 RASTERS = ("outlines.tif", "confidence.tif")
 #: Batches after which one is predicted once more.
-EVERY = 6
+EVERY = 3
 
 
 def files_of(scene: Path) -> dict[str, Path]:

@@ -15,10 +15,11 @@ from glavitu.mapping.scene_model import SceneModel
 from glavitu.models.compiling import can_compile
 from glavitu.models.folding import fold_batch_norms
 
-#: Windows from which on a scene repays the time in which a model is compiled, under a minute: on
-#: two cores a window of the published model then takes a quarter of a second less, on a GPU
-#: milliseconds.
+#: Windows of the published model from which on a scene repays the minute in which it is compiled:
+#: on two cores each then takes a quarter of a second less, on a GPU milliseconds.
 COMPILED_WINDOWS = {"cpu": 300, "cuda": 10_000}
+#: Pixels of such a window, times the parameters of the model: its work, roughly.
+PUBLISHED_WORK = 384**2 * 10_000_000
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -132,10 +133,11 @@ def _is_worth_compiling(model: SceneModel, windows: int) -> bool:
     # Layers that drop are hooked anew for each batch, which compiled models do not notice.
     drops = bool(getattr(getattr(model, "inference", None), "dropout_runs", 0))
     kind = model.device.type
+    if not isinstance(model, nn.Module):
+        return False
+    work = model.image_size**2 * sum(parameter.numel() for parameter in model.parameters())
     return (
-        isinstance(model, nn.Module)
-        and any(isinstance(module, nn.Conv2d) for module in model.modules())
-        and windows >= COMPILED_WINDOWS.get(kind, math.inf)
+        windows * work >= COMPILED_WINDOWS.get(kind, math.inf) * PUBLISHED_WORK
         and not drops
         and can_compile(kind)
     )

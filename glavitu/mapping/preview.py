@@ -81,7 +81,8 @@ def write_preview(
     figure.suptitle(
         f"{count:,} glacier outline{'' if count == 1 else 's'}, {area:,.2f} km²", fontsize=13
     )
-    figure.savefig(path, format="png")
+    # As small as with the usual 6, in half the time.
+    figure.savefig(path, format="png", pil_kwargs={"compress_level": 4})
 
 
 def _draw_outlines(

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from glavitu.errors import InputError
-from glavitu.mapping.devices import COMPILED_WINDOWS, Predictor, choose_device
+from glavitu.mapping.devices import Predictor, choose_device
 from glavitu.models.compiling import can_compile
 from glavitu.tasks import GlaViTUTask
 
@@ -50,7 +50,7 @@ def test_a_compiled_model_predicts_the_same_for_any_number_of_windows():
     torch.manual_seed(0)
     task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
     images = torch.rand(2, 8, 32, 32)
-    plain, compiled = Predictor(task, 2, 10), Predictor(task, 2, COMPILED_WINDOWS["cpu"])
+    plain, compiled = Predictor(task, 2, 10), Predictor(task, 2, 10**9)
     assert (plain.compiled, compiled.compiled) == (False, True)
     with torch.inference_mode():
         for count in (2, 1):
@@ -59,12 +59,18 @@ def test_a_compiled_model_predicts_the_same_for_any_number_of_windows():
             )
 
 
+def test_small_scenes_and_small_models_are_not_worth_compiling():
+    small = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
+    assert not Predictor(small, 1, 10_000).compiled
+    assert not Predictor(GlaViTUTask().eval(), 1, 100).compiled
+
+
 def test_a_model_that_cannot_be_compiled_predicts_as_it_is(monkeypatch):
     if not can_compile("cpu"):
         pytest.skip("PyTorch cannot compile here")
     task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
     images = torch.rand(1, 8, 32, 32)
-    predictor = Predictor(task, 1, COMPILED_WINDOWS["cpu"])
+    predictor = Predictor(task, 1, 10**9)
     torch.compiler.reset()
     # A compiler that was there a moment ago.
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "/bin/false"))
@@ -84,6 +90,6 @@ def test_a_gpu_says_nearly_the_same(tmp_path):
     images = torch.rand(3, 8, 32, 32)
     with torch.inference_mode():
         expected = Predictor(task, 4, 10)(images, None)
-        for windows in (10, COMPILED_WINDOWS["cuda"]):  # the latter compiles
+        for windows in (10, 10**9):  # the latter compiles
             found = Predictor(task.cuda(), 4, windows)(images, None)
             torch.testing.assert_close(found.cpu(), expected, atol=0.02, rtol=0)
