@@ -311,7 +311,18 @@ def processes() -> str:
             f"{told['slower_side_by_side'] * told['slower_by_exchange']:.3f}",
         ],
     ]
-    return markdown(["two processes of one thread", "s a step", "against one alone"], rows)
+    table = markdown(["two processes of one thread", "s a step", "against one alone"], rows)
+    # Eight patches of 3 x 239 GFLOP at 40 % of an H200's bfloat16 matrix products, 790 TFLOP/s.
+    step = 8 * 3 * 239e9 / (0.4 * 790e12) * 1e3
+    exchange = told["exchange_of_8_gpus_ms"]
+    speeds = [
+        f"{8 * step / (step + milliseconds):.2f} times the work of one over {link} "
+        f"({milliseconds:.1f} ms of exchange)"
+        for link, milliseconds in exchange.items()
+    ]
+    gradients = f"{told['gradient_mb']:.0f} MB of gradients are exchanged."
+    eight = f"Eight GPUs, with steps of {step:.0f} ms, would do {' and '.join(speeds)}."
+    return f"{table}\n\n{gradients} {eight}"
 
 
 def world() -> str:
@@ -378,7 +389,12 @@ def growth() -> str:
     sizes, memory = tiles["tiles"], tiles["memory_mb"]
     # Most of the memory is that of a process, whatever the number of tiles.
     each = 1024 * (memory[-1] - memory[0]) / (sizes[-1] - sizes[0])
-    return f"{markdown(head, rows)}\n\nThe index takes {each:.0f} KB of memory a tile."
+    last = measuring.load("scene_growth")["figures"]["2 threads"]["exponents_of_the_last"]
+    stages = ("predicting", "rasters", "vectorising", "preview")
+    slopes = [f"{stage} {last[f'{stage}_s']:.2f}" for stage in stages]
+    index = f"The index takes {each:.0f} KB of memory a tile."
+    scenes = f"the exponent of time is {last['wall_s']:.2f} ({', '.join(slopes)})."
+    return f"{markdown(head, rows)}\n\n{index} Between the two largest scenes alone {scenes}"
 
 
 def draw_growth() -> None:

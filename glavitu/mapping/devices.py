@@ -16,8 +16,8 @@ from glavitu.models.compiling import can_compile
 from glavitu.models.folding import fold_batch_norms
 
 #: Windows of the published model from which on a scene repays the minute in which it is compiled:
-#: on two cores each then takes a quarter of a second less, on a GPU milliseconds.
-COMPILED_WINDOWS = {"cpu": 300, "cuda": 10_000}
+#: on two cores each then takes 0.1 to 0.2 s less (docs/performance.md), on a GPU milliseconds.
+COMPILED_WINDOWS = {"cpu": 500, "cuda": 10_000}
 #: Pixels of such a window, times the parameters of the model: its work, roughly.
 PUBLISHED_WORK = 384**2 * 10_000_000
 

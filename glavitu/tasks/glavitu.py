@@ -1,6 +1,5 @@
 """The LightningModule that trains and applies GlaViTU and its baselines."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torchmetrics import MeanMetric
 from torchmetrics.segmentation import MeanIoU
@@ -17,14 +16,15 @@ from torchmetrics.segmentation import MeanIoU
 from glavitu._version import __version__
 from glavitu.calibration import Calibration, describe_inference
 from glavitu.errors import InputError
-from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.features import FeatureGroup, resolve_features
 from glavitu.inference import Inference, check_ensemble
 from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
 from glavitu.metrics.region_confusion import most_probable
-from glavitu.models import FusedSegmenter, GlaViTU
+from glavitu.models import GlaViTU
 from glavitu.models.compiling import can_compile
-from glavitu.regions import LOCATION_SIZES, UNKNOWN, region_vector
+from glavitu.regions import UNKNOWN, region_vector
+from glavitu.tasks.architectures import build_model, set_momentum
 from glavitu.tasks.checkpoints import check_fit, read_checkpoint, start_from
 from glavitu.windows import predict_blended
 
@@ -127,7 +127,7 @@ class GlaViTUTask(LightningModule):
             self.features, model, model_args or {}, num_classes, location, image_size
         )
         if batch_norm_momentum is not None:
-            _set_momentum(self.model, batch_norm_momentum)
+            set_momentum(self.model, batch_norm_momentum)
         self.loss = FocalLoss(gamma, label_smoothing)
         # Not a number stays so; torchmetrics' "disable" says the same, but forgets the weights.
         self.val_loss = MeanMetric(nan_strategy=float("nan"))
@@ -379,49 +379,3 @@ class GlaViTUTask(LightningModule):
                 f"{now}, so that their confidence is off; run `glavitu calibrate` with the same "
                 "--inference"
             )
-
-
-def build_model(
-    features: Sequence[FeatureLike],
-    model: str,
-    model_args: Mapping[str, Any],
-    num_classes: int,
-    location: str | None,
-    image_size: int,
-) -> GlaViTU | FusedSegmenter:
-    """Build GlaViTU, or a baseline of segmentation-models-pytorch by its architecture's name.
-
-    Raises:
-        InputError: If the location or an argument is unknown.
-    """
-    if location is not None and location not in LOCATION_SIZES:
-        raise InputError(
-            f"unknown location {location!r}; choose from {', '.join(LOCATION_SIZES)}, or leave it "
-            "out"
-        )
-    location_size = None if location is None else LOCATION_SIZES[location]
-    chosen: type[GlaViTU] | type[FusedSegmenter]
-    fixed: dict[str, Any]
-    if model == "glavitu":
-        chosen, fixed = GlaViTU, {"image_size": image_size}
-    else:
-        chosen, fixed = FusedSegmenter, {"architecture": model}
-    known = set(inspect.signature(chosen).parameters)
-    known -= {"features", "num_classes", "location_size", *fixed}
-    unknown = sorted(set(model_args) - known)
-    if unknown:
-        raise InputError(
-            f"model_args {', '.join(unknown)} are not known to model {model!r}; it takes "
-            f"{', '.join(sorted(known))}"
-        )
-    return chosen(features, num_classes, location_size, **fixed, **model_args)
-
-
-def _set_momentum(model: nn.Module, momentum: float) -> None:
-    if not 0 < momentum <= 1:
-        raise InputError(
-            f"batch_norm_momentum is {momentum}; give a number above 0 and at most 1, such as 0.1"
-        )
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.momentum = momentum

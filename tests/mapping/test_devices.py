@@ -65,17 +65,16 @@ def test_small_scenes_and_small_models_are_not_worth_compiling():
     assert not Predictor(GlaViTUTask().eval(), 1, 100).compiled
 
 
-def test_a_model_that_cannot_be_compiled_predicts_as_it_is(monkeypatch):
+def test_a_model_that_cannot_be_compiled_predicts_as_it_is():
     if not can_compile("cpu"):
         pytest.skip("PyTorch cannot compile here")
     task = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2}, image_size=32).eval()
     images = torch.rand(1, 8, 32, 32)
     predictor = Predictor(task, 1, 10**9)
     torch.compiler.reset()
-    # A compiler that was there a moment ago.
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "/bin/false"))
-    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
-    with torch.inference_mode():
+    # A compiler that was there a moment ago. (pytest's monkeypatch leaves these options broken.)
+    gone = {"cpp.cxx": (None, "/bin/false"), "force_disable_caches": True}
+    with torch._inductor.config.patch(gone), torch.inference_mode():
         with pytest.warns(UserWarning, match="could not be compiled and runs as it is"):
             found = predictor(images, None)
         torch.testing.assert_close(found, Predictor(task, 1, 1)(images, None))
