@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
 
+from glavitu.datamodules import GlacierDataModule
 from glavitu.models.compiling import can_compile
 from glavitu.tasks import GlaViTUTask
 
@@ -51,3 +53,42 @@ def test_a_compiled_step_has_the_loss_and_gradients_of_a_plain_one(compiler):
         torch.testing.assert_close(
             theirs.grad, ours.grad, atol=1e-4, rtol=1e-3, msg=lambda text, name=name: name + text
         )
+
+
+class Losses(Callback):
+    """Keeps the loss of each step."""
+
+    def __init__(self):
+        self.kept = []
+
+    def on_train_batch_end(self, trainer, task, outputs, *of_batch):
+        self.kept.append(outputs["loss"].item())
+
+
+def test_a_compiled_fit_takes_the_steps_of_a_plain_one(compiler, world):
+    def fit(**options):
+        seed_everything(0)
+        task, losses = GlaViTUTask(**TINY, lr=1e-2, **options), Losses()
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            limit_val_batches=0,
+            callbacks=[losses],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        data = GlacierDataModule(str(world), patch_size=32, batch_size=2, steps_per_epoch=4)
+        trainer.fit(task, data)
+        return losses.kept
+
+    counters = torch._dynamo.utils.counters
+    torch.compiler.reset()
+    counters.clear()
+    plain = fit()
+    assert not counters["stats"]["unique_graphs"]
+    compiled = fit(compile=True)
+    assert counters["stats"]["unique_graphs"]
+    assert len(compiled) == 4
+    assert compiled == pytest.approx(plain, rel=1e-3)
