@@ -28,11 +28,17 @@ SIZE = 4096
 Seconds = dict[str, list[float]]
 
 
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def machine(device: str = "cpu") -> dict[str, Any]:
     """Describe where and of what code something is measured."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=10"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    # Results written by the benchmarks before this one are no change of the code.
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/benchmarks/results"):
+        commit += "-dirty"
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "device": gpu or _processor(),
