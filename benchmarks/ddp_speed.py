@@ -93,7 +93,7 @@ def work(rank: int, meeting: str, rounds: int, small: bool, target: str) -> None
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="rounds that count (default: 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: 7)")
     parser.add_argument("--small", action="store_true", help="a small model, to try the script")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
