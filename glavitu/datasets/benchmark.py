@@ -111,7 +111,7 @@ class BenchmarkTiles(TileDataset):
         rows, cols = slice(row, row + window.height), slice(col, col + window.width)
         file = self._file(tile.path)
         try:
-            array = file[tile.name][name]
+            array = file[f"{tile.name}/{name}"]
             if array.chunks and array.chunks[2] == 1:
                 # Channels that are stored apart need not be woven together and taken apart again.
                 for channel in range(len(room)):

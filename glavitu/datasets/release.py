@@ -328,14 +328,14 @@ def content_faults(name: str, values: npt.NDArray[Any]) -> Iterator[str]:
     Yields:
         Each fault in words.
     """
-    missing = int(np.count_nonzero(~np.isfinite(values)))
+    missing = values.size - int(np.count_nonzero(np.isfinite(values)))
     if missing:
         yield f"array {name} has {missing} values that are NaN or infinite"
     elif name == OUTLINES:
-        # Channel by channel, since numpy is slow along so short an axis.
+        # Channel by channel and in bytes, since numpy is slow along so short an axis.
         channels = np.moveaxis(values, -1, 0)
-        ones = np.sum([channel == 1 for channel in channels], axis=0)
-        zeros = np.sum([channel == 0 for channel in channels], axis=0)
+        ones = sum((channel == 1).view(np.uint8) for channel in channels)
+        zeros = sum((channel == 0).view(np.uint8) for channel in channels)
         wrong = int(np.count_nonzero((ones != 1) | (zeros != len(channels) - 1)))
         if wrong:
             yield f"array {name} is not one-hot in {wrong} pixels; each has one 1 and else 0"
