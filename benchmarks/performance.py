@@ -247,14 +247,18 @@ def profiles() -> str:
 
 
 def scenes() -> str:
-    told = measuring.load("scene_speed")["figures"]["files"]
+    figures = measuring.load("scene_speed")["figures"]
+    told, model = figures["files"], figures["model"]
     rows = [[stage, f"{seconds:.1f}"] for stage, seconds in told["stages_s"].items()]
     rows.append(["rasterio alone", f"{statistics.median(told['seconds']['rasterio']):.1f}"])
     rows.append(["rasterio's rate, reached by all", f"{told['rate_by_rasterio']:.2f}"])
     reached = told["rate_by_rasterio_rasters_only"]
     rows.append(["rasterio's rate, reached by predicting and rasters", f"{reached:.2f}"])
     side = f"{told['size']:,}"
-    return markdown([f"scene of {side} x {side}, threshold on a band", "s, or ratio"], rows)
+    table = markdown([f"scene of {side} x {side}, threshold on a band", "s, or ratio"], rows)
+    ratios = ", ".join(f"{one['ratio']:.3f}" for one in model["rounds"])
+    windows = model["rounds"][0]["windows"]
+    return f"{table}\n\nWith the published model, {windows} windows, the rounds gave {ratios}."
 
 
 def loaders() -> str:
