@@ -95,7 +95,7 @@ def check_date(date: str, source: str) -> None:
         source: Where it stands, for the message.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If it is something else, or no time that TorchGeo can index.
     """
     full = date + {4: "-01-01", 7: "-01"}.get(len(date), "")
     try:
@@ -108,6 +108,8 @@ def check_date(date: str, source: str) -> None:
             f"{source}: the date {date!r} is none; write a year, month or day such as 2020, "
             "2020-08 or 2020-08-31"
         ) from None
+    if date and not 1678 <= int(date[:4]) <= 2261:
+        raise InputError(f"{source}: the date {date!r} is not between 1678 and 2261; correct it")
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:

@@ -56,6 +56,17 @@ class RasterTile:
     date: str = ""
     sensor: str = ""
 
+    @property
+    def rasters(self) -> tuple[str, ...]:
+        """Its rasters' paths, in the order of the groups."""
+        files = [self.files] if isinstance(self.files, Path) else self.files.values()
+        return tuple(map(str, files))
+
+    @property
+    def filepath(self) -> str:
+        """Its first raster."""
+        return self.rasters[0]
+
 
 def find_tiles(
     roots: Sequence[Path],
