@@ -14,8 +14,8 @@ INSAR = "configs/tracks/insar.yaml"
 
 def test_every_file_has_a_name_and_says_in_a_line_what_it_is_for(capsys):
     root = Path(__file__).parents[1]
-    expected = [*(root / "configs").rglob("*.yaml"), *(root / "sweeps").rglob("*.yaml")]
-    assert sorted(shipped_files().values()) == sorted(expected)
+    expected = [*root.glob("configs/**/*.yaml"), *root.glob("sweeps/*.yaml")]
+    assert shipped_files().keys() == {path.relative_to(root).as_posix() for path in expected}
     assert main(["configs"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines.keys() == shipped_files().keys()
