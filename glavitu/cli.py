@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from glavitu import map_cli
+from glavitu import configs_cli, map_cli
 from glavitu._version import __version__
 from glavitu.errors import InputError
 
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in LIGHTNING.items():
         commands.add_parser(name, help=text, add_help=False)
     commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
+    configs_cli.add_parser(commands)
     map_cli.add_parser(commands)
     _add_compare(commands)
     _add_report(commands)

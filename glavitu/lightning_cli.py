@@ -7,11 +7,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jsonargparse import Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from glavitu._version import __version__
 from glavitu.callbacks import (
@@ -28,6 +29,7 @@ from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.quiet import quieten_lightning
+from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
 
@@ -41,6 +43,15 @@ CHECKPOINT_WORDS = ("best", "hpc")
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
 
+class ConfigFile(ActionConfigFile):
+    """`--config`, which takes the name of a configuration that comes with glavitu, too."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
+        """Read a configuration; the first of several processes says which."""
+        path = find_config(values, quiet=getattr(rank_zero_only, "rank", 0) != 0)
+        super().__call__(parser, cfg, path, option_string)  # type: ignore[no-untyped-call]
+
+
 class GlaViTUCLI(LightningCLI):
     """LightningCLI with the published training as its defaults."""
 
@@ -48,6 +59,18 @@ class GlaViTUCLI(LightningCLI):
         #: What resuming changes in the configuration, as it was asked for.
         self._asked: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Make a parser as Lightning does, with our own `--config`."""
+        kwargs.setdefault("dump_header", [f"glavitu=={__version__}"])
+        parser = self.parser_class(**kwargs)
+        parser.add_argument(
+            *("-c", "--config"),
+            action=ConfigFile,
+            help="YAML file of options, or the name of one that comes with glavitu (`glavitu "
+            "configs` lists them); may be repeated, and the last one wins",
+        )
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks of every run, and let the data decide what the model must share."""

@@ -81,7 +81,7 @@ def test_python_m_is_the_same():
 
 COMMANDS = [
     *("demo", "fit", "validate", "test", "predict", "calibrate", "map", "compare", "report"),
-    *("info", "convert", "import-keras"),
+    *("configs", "info", "convert", "import-keras"),
 ]
 
 
