@@ -113,7 +113,7 @@ def folder_faults(tile: TileFolder) -> Iterator[Fault]:
         if first is None:
             first = scene
             try:
-                region_index(scene.tags.get("region"))
+                region_index(tile.region or scene.tags.get("region"))
             except InputError as error:
                 problems.insert(0, f"tag region: {error}")
         problems += [

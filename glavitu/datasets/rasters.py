@@ -12,7 +12,7 @@ from torch import Tensor
 from torchgeo.datasets import RasterDataset
 
 from glavitu.datasets.scene import Scene
-from glavitu.datasets.tile_dataset import TileDataset, check_location, choose
+from glavitu.datasets.tile_dataset import TileDataset, check_location
 from glavitu.datasets.tiles import Patterns, RasterTile, find_tiles
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
@@ -40,7 +40,8 @@ class GlacierRasters(TileDataset, RasterDataset):
             names one raster with the bands of all groups in order. By default the group's name
             with ``.tif``, such as ``optical.tif``.
         outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of one
-            file for all tiles: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
+            file for all tiles, of which those that it has no outline in are land without
+            glaciers: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
             on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
         region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
             raster tells, as the tags ``subregion``, ``date`` and ``sensor`` do; a manifest comes
@@ -82,10 +83,11 @@ class GlacierRasters(TileDataset, RasterDataset):
             outlines,
             region,
             bounds,
+            regions,
+            subregions,
         )
         self.paths = roots
-        names = ", ".join(map(str, roots))
-        super().__init__(choose(tiles, regions, subregions, names), groups, location, transforms)
+        super().__init__(tiles, groups, location, transforms)
         self._scenes: dict[tuple[int, int], Scene] = {}
 
     def valid(self, number: int) -> npt.NDArray[np.bool_]:
