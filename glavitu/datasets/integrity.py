@@ -102,7 +102,10 @@ def folder_faults(tile: TileFolder) -> Iterator[Fault]:
         Each fault.
     """
     first: Scene | None = None
-    for name, path in tile.rasters().items():
+    rasters = tile.rasters()
+    if not rasters:
+        yield Fault(tile.path, tile.name, "holds no GeoTIFF")
+    for name, path in rasters.items():
         try:
             scene = open_raster(name, path)
         except InputError as error:

@@ -242,6 +242,8 @@ def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
 
 def _folder_row(tile: TileFolder) -> Row:
     rasters = tile.rasters()
+    if not rasters:
+        raise InputError(f"{tile.path}: holds no GeoTIFF; check the column scene of the manifest")
     name, first = next(iter(rasters.items()))
     labels = tile.labels()
     with open_raster(name, first) as scene:
