@@ -12,7 +12,7 @@ from glavitu.errors import InputError
 
 #: Commands of Lightning's, each with its own options.
 LIGHTNING = {
-    "fit": "train a model: glavitu fit --config configs/everest.yaml",
+    "fit": "train a model: glavitu fit --data.root my_data",
     "validate": "loss and IoU of a checkpoint on the validation windows",
     "test": "scores of a checkpoint per region, on whole test tiles",
     "predict": "write probability and confidence of each test tile as GeoTIFF",
@@ -203,8 +203,8 @@ def _add_info(commands: Commands) -> None:
     parser.add_argument(
         "path",
         metavar="PATH",
-        help="a downloaded HDF5 file, the folder of these files, or a folder with a subfolder of "
-        "GeoTIFFs for each tile",
+        help="a downloaded HDF5 file, the folder of these files, a folder with a subfolder of "
+        "GeoTIFFs for each tile, or a manifest of scenes (CSV)",
     )
     parser.add_argument(
         "--check",

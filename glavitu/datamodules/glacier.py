@@ -51,7 +51,8 @@ class GlacierDataModule(GeoDataModule):
             your own.
         files: Name or glob pattern of each group's raster in a tile's folder; ``<group>.tif`` by
             default. One string names one raster with all groups' bands in order.
-        outlines: Name or glob pattern of the labels in a tile's folder.
+        outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of
+            one file for all tiles.
         region: Code of the region of all tiles; by default their rasters' tag tells.
         regions: Codes of the regions whose tiles are kept; all by default.
         subregions: Subregions whose tiles are kept; all by default.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glavitu.datasets.scene import Scene
-from glavitu.datasets.tile_dataset import TileDataset, check_location, choose
+from glavitu.datasets.tile_dataset import TileDataset, check_location
 from glavitu.datasets.tiles import Patterns, RasterTile, find_tiles
 from glavitu.datasets.torchgeo_api import RasterDataset
 from glavitu.errors import InputError
@@ -44,7 +44,8 @@ class GlacierRasters(TileDataset, RasterDataset):
             names one raster with the bands of all groups in order. By default the group's name
             with ``.tif``, such as ``optical.tif``.
         outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of one
-            file for all tiles: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
+            file for all tiles, of which those that it has no outline in are land without
+            glaciers: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
             on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
         region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
             raster tells, as the tags ``subregion``, ``date`` and ``sensor`` do; a manifest comes
@@ -97,11 +98,11 @@ class GlacierRasters(TileDataset, RasterDataset):
             outlines,
             region,
             bounds,
+            regions,
+            subregions,
         )
         self.paths = roots
-        names = ", ".join(map(str, roots))
-        chosen = choose(tiles, regions, subregions, names)
-        super().__init__(chosen, groups, location, transforms, bands)
+        super().__init__(tiles, groups, location, transforms, bands)
         if crs is not None:
             self.crs = crs
         if res is not None:

@@ -289,6 +289,54 @@ def test_one_file_of_outlines_may_serve_all_tiles(tmp_path):
         assert torch.equal(mask, expected_mask())
 
 
+class TestOneInventoryForTilesWithAndWithoutGlaciers:
+    """Three tiles side by side; the outlines are those of the first alone."""
+
+    @pytest.fixture
+    def tiles(self, tmp_path):
+        for number, region in enumerate(["HMA", "NZ", "NZ"]):
+            west = from_origin(500_000 + 30 * SHAPE[1] * number, 3_100_000, 30, 30)
+            path = tmp_path / "tiles" / str(number) / "rgb.tif"
+            write_raster(path, rgb_values(), transform=west, region=region)
+        return tmp_path / "tiles"
+
+    @pytest.fixture
+    def inventory(self, tmp_path):
+        # A zone of UTM has no coordinates for the outline on the other side of the Earth.
+        far = Polygon([(-97, 1), (-93, 1), (-93, 3), (-97, 3)])
+        degrees = geopandas.GeoSeries([pixels_box(5, 10, 25, 20)], crs="EPSG:32645").to_crs(4326)
+        return write_outlines(tmp_path / "rgi.gpkg", degrees[0], far, crs="EPSG:4326")
+
+    def test_tiles_without_an_outline_are_land_and_counted_once(self, tiles, inventory):
+        with pytest.warns(UserWarning, match="land without glaciers") as warned:
+            dataset = GlacierRasters(tiles, [RGB], outlines=str(inventory))
+        (said,) = [str(w.message) for w in warned if "rgi.gpkg" in str(w.message)]
+        assert "has no outline in 2 of 3 tiles" in said
+        masks = [dataset[TileWindow(n, dataset.extents[n])]["mask"] for n in range(3)]
+        assert torch.equal(masks[0], expected_mask())
+        assert not masks[1].any()
+        assert not masks[2].any()
+
+    def test_rows_of_a_manifest_may_name_one_file_too(self, tiles, inventory):
+        rows = "".join(f"tiles/{number},rgi.gpkg\n" for number in range(3))
+        (tiles.parent / "scenes.csv").write_text("scene,outlines\n" + rows)
+        with pytest.warns(UserWarning, match="no outline in 2 of 3 tiles"):
+            assert len(GlacierRasters(tiles.parent / "scenes.csv", [RGB]).tiles) == 3
+
+    def test_outlines_of_another_place_are_an_error(self, tiles, inventory):
+        with pytest.raises(InputError, match=r"rgi\.gpkg: none of its 2 .* they span .* 2 tiles"):
+            GlacierRasters(tiles, [RGB], outlines=str(inventory), regions=["NZ"])
+
+    def test_labels_of_tiles_that_are_not_kept_stay_closed(self, tiles, inventory):
+        for number in range(3):
+            (tiles / str(number) / "outlines.gpkg").write_text("damaged")
+        inventory.rename(tiles / "0" / "outlines.gpkg")
+        (tile,) = GlacierRasters(tiles, [RGB], regions=["HMA"]).tiles
+        assert tile.name == "0"
+        with pytest.raises(InputError, match=r"1/outlines\.gpkg: cannot be read"):
+            GlacierRasters(tiles, [RGB])
+
+
 def test_valid_pixels_have_data_in_every_group(tmp_path):
     values = np.full((1, *SHAPE), 300, np.float32)
     values[0, :5] = np.nan
