@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -15,6 +14,7 @@ from glavitu.calibration_scores import print_scores
 from glavitu.calibrators import CALIBRATORS
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
+from glavitu.mapping.devices import choose_device
 from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import calibrate, put_calibration, write_calibration
@@ -53,6 +53,7 @@ def run(arguments: Sequence[str]) -> None:
         {f"data.{key}": value for key, value in _data_of(found.config, found.checkpoint).items()}
     )
     given = parser.parse_args(list(arguments))
+    device = choose_device(given.device)
     with warnings.catch_warnings():
         # What the checkpoint was calibrated for before does not matter.
         warnings.filterwarnings("ignore", message=".*its calibration was fitted to")
@@ -69,8 +70,7 @@ def run(arguments: Sequence[str]) -> None:
         patch_size=task.image_size,
     )
     tiles = data.whole_tiles(given.split)
-    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
-    fitted = calibrate(task, tiles, given.method, given.per_region)
+    fitted = calibrate(task.to(device), tiles, given.method, given.per_region)
     folder = Path(given.output) if given.output else run_of(given.checkpoint)
     files = write_calibration(folder, fitted, given.checkpoint, given.split)
     put_calibration(given.checkpoint, fitted.calibration)
@@ -128,6 +128,11 @@ def _parser() -> Any:
         default=[],
         metavar="HOW",
         help="calibrate the mean of several predictions, as the same option of `glavitu map`",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
     )
     parser.add_argument(
         "--output", metavar="DIR", help="folder for the files; by default that of the run"

@@ -217,7 +217,7 @@ def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
 
 def test_test_and_map_of_a_tile_agree(world, run, tmp_path):
     arguments = ["map", "--checkpoint", str(run / "checkpoints/last.ckpt"), *rasters(world)]
-    assert main([*arguments, "--output", str(tmp_path / "map")]) == 0
+    assert main([*arguments, "--device", "cpu", "--output", str(tmp_path / "map")]) == 0
     from glavitu.datasets import GlacierRasters, TileWindow
 
     dataset = GlacierRasters(world / "test/HMA_test_000")

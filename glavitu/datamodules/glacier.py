@@ -1,6 +1,8 @@
 """The LightningDataModule over the benchmark's tiles and over rasters."""
 
+import multiprocessing
 from collections.abc import Sequence
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
 
@@ -182,6 +184,7 @@ class GlacierDataModule(GeoDataModule):
             dataset,
             sampler=self._share(WholeTiles(dataset.extents)),
             num_workers=self.num_workers,
+            multiprocessing_context=_start_of(self.num_workers),
             collate_fn=_collate,
             generator=torch.Generator(),
         )
@@ -227,6 +230,7 @@ class GlacierDataModule(GeoDataModule):
             batch_size=self.batch_size if split in ("train", "val") else 1,
             sampler=getattr(self, f"{split}_sampler"),
             num_workers=self.num_workers,
+            multiprocessing_context=_start_of(self.num_workers),
             collate_fn=_collate,
             drop_last=split == "train",
             # From pinned memory batches go to the GPU without one more copy on the way; whole
@@ -280,6 +284,18 @@ class GlacierDataModule(GeoDataModule):
                 f"{'is' if len(given) == 1 else 'are'} for rasters only; leave out what is for "
                 "rasters, or give a folder of rasters as data.root"
             )
+
+
+def _start_of(workers: int) -> BaseContext | None:
+    """Say how worker processes start: as usual, but never forked where CUDA runs already."""
+    forked = workers > 0 and multiprocessing.get_start_method() == "fork"
+    if not (forked and torch.cuda.is_initialized()):
+        return None
+    # CUDA's threads, and what they hold locked, are no part of a fork. Workers are forked from a
+    # process without them instead, which imports what they need once for all.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
