@@ -289,7 +289,7 @@ class GlacierDataModule(GeoDataModule):
 def _start_of(workers: int) -> BaseContext | None:
     """Say how worker processes start: as usual, but never forked where CUDA runs already."""
     forked = workers > 0 and multiprocessing.get_start_method() == "fork"
-    if not (forked and torch.cuda.is_initialized()):
+    if not (forked and torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
         return None
     # CUDA's threads, and what they hold locked, are no part of a fork. Workers are forked from a
     # process without them instead, which imports what they need once for all.
