@@ -15,6 +15,7 @@ from glavitu.calibrators import CALIBRATORS
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.mapping.devices import choose_device
+from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import calibrate, put_calibration, write_calibration
 
@@ -145,7 +146,7 @@ def _parser() -> Any:
 
 def _data_of(config: str | None, checkpoint: str | None) -> dict[str, Any]:
     """Read the data's options from a configuration, or from that of the checkpoint's run."""
-    path = Path(config) if config else run_of(checkpoint or "") / "config.yaml"
+    path = Path(find_config(config)) if config else run_of(checkpoint or "") / "config.yaml"
     if not config and not (checkpoint and path.is_file()):
         return {}
     try:
