@@ -334,8 +334,10 @@ class TestInference:
             tiny = {"width": 8, "depth": 1, "heads": 2}
             task = GlaViTUTask(model_args=tiny, image_size=32)
             with torch.no_grad():
+                # More would bring logits of millions: then probabilities are 0 or 1, and where
+                # two logits are close, rounding decides which.
                 for parameter in task.parameters():
-                    parameter += 0.2 * torch.randn_like(parameter)
+                    parameter += 0.05 * torch.randn_like(parameter)
             trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
             trainer.strategy.connect(task)
             trainer.save_checkpoint(path, weights_only=True)
@@ -363,7 +365,8 @@ class TestInference:
         with rasterio.open("HMA_test_000.tif") as file:
             predicted = file.read(2)
         assert np.isfinite(predicted).all()
-        np.testing.assert_allclose(mapped, predicted, atol=1e-4)
+        # In float64 both are the same; in float32 they differ by up to 1.2e-6 on any processor.
+        np.testing.assert_allclose(mapped, predicted, atol=1e-5, rtol=0)
         assert np.abs(mapped - self.map(checkpoints[0], tile)).max() > 0.01
 
     def test_a_map_by_dropout_is_the_same_again_whatever_the_batches(self, tile, checkpoints):
