@@ -3,12 +3,12 @@
 A block of commands is read by bash, in which every program is replaced by a function that writes
 down how it was called; the calls are then made in this process. Data, weights and checkpoints are
 small ones under the names that the docs use, and training is cut short by options after those of
-the docs, which is said at `SHORT`. With the right reason in `NOT_RUN` a command is passed over; one
-that is neither run nor listed fails. What a command means to do is therefore tried, not how long it
-takes or how well it scores.
+the docs, which is said at `SHORT`: what a command means to do is tried, not how long it takes or
+how well it scores. A command that is neither run nor listed in `NOT_RUN` with a reason fails.
 """
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -193,8 +193,15 @@ def calls_of(script: str, folder: Path) -> list[list[str]]:
         script = script.replace(written, meant)
     record = 'printf "%s\\0" "$#" "$@" >> calls'
     stubs = "".join(f'{name}() {{ set -- {name} "$@"; {record}; }}\n' for name in PROGRAMS)
+    bash = shutil.which("bash")
+    assert bash is not None
+    # Without a path, so that no other program is found, and none runs unheard of.
     done = subprocess.run(
-        ["bash", "-eu", "-c", stubs + script], cwd=folder, capture_output=True, text=True
+        [bash, "-eu", "-c", stubs + script],
+        cwd=folder,
+        env=os.environ | {"PATH": ""},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     words = iter((folder / "calls").read_text().split("\0")[:-1])
