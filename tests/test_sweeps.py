@@ -42,6 +42,7 @@ def test_there_are_sweeps():
     assert {path.stem for path in SWEEPS} == {"learning_rate", "loss", "augmentation", "dropout"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_the_command_of_an_agent_runs(path, checkout, benchmark, monkeypatch):
     monkeypatch.setenv("GLAVITU_DATA", str(benchmark))

@@ -125,6 +125,7 @@ class TestFailures:
         assert len(model.images) < 10
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_height(tmp_path):
     script = Path(__file__).with_name("peak_memory.py")
     done = subprocess.run(

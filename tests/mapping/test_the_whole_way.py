@@ -151,6 +151,7 @@ def test_smoothing_and_smallest_area(rasters, checkpoint, tmp_path):
     assert (tmp_path / "some" / "probability.tif").exists()
 
 
+@pytest.mark.slow
 def test_the_region_is_optimised_and_told(rasters, checkpoint, tmp_path, capsys):
     assert run(rasters, checkpoint, tmp_path / "out", "--optimise-region") == 0
     region = json.loads((tmp_path / "out" / "run.json").read_text())["region"]

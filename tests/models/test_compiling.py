@@ -19,6 +19,7 @@ def compiler():
         pytest.skip("PyTorch cannot compile here")
 
 
+@pytest.mark.slow
 def test_without_a_compiler_one_line_says_so(tmp_path):
     script = (
         "from glavitu.models.compiling import can_compile\n"
@@ -65,6 +66,7 @@ class Losses(Callback):
         self.kept.append(outputs["loss"].item())
 
 
+@pytest.mark.slow
 def test_a_compiled_fit_takes_the_steps_of_a_plain_one(compiler, world):
     def fit(**options):
         seed_everything(0)
