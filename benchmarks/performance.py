@@ -33,14 +33,16 @@ class Target(NamedTuple):
     device: str = "cpu"
 
     def row(self) -> list[str]:
-        """What was measured, and whether the aim was met."""
+        """What was measured, where, and whether the aim was met."""
         told = measuring.load(self.results, self.device)
-        if not told:
-            return [self.what, self.aim, MISSING, ""]
-        value = self.read(told["figures"])
+        try:
+            value = self.read(told["figures"])
+        except KeyError:
+            return [self.what, self.aim, MISSING, "", ""]
         sense, limit = re.match(r"([<>]=?) ([\d.]+)", self.aim).groups()
         met = value >= float(limit) if sense == ">=" else value <= float(limit)
-        return [self.what, self.aim, self.shown.format(value), "yes" if met else "no"]
+        shown, where = self.shown.format(value), told["machine"]["device"]
+        return [self.what, self.aim, shown, where, "yes" if met else "no"]
 
 
 def quickest(work: str, key: str) -> Callable[[Figures], float]:
@@ -196,7 +198,7 @@ TARGETS = (
 
 
 def targets() -> str:
-    head = ["what", "target", "measured", "met"]
+    head = ["what", "target", "measured", "on", "met"]
     return markdown(head, (target.row() for target in TARGETS))
 
 
@@ -210,8 +212,8 @@ def models() -> str:
     rows = []
     for device in ("cpu", "cuda"):
         told = measuring.load("model_speed", device)
-        for name, case in sorted(told.get("figures", {}).items()):
-            work = name.split(",")[0]
+        cases = [(name.split(",")[0], case) for name, case in told.get("figures", {}).items()]
+        for work, case in sorted(cases, key=lambda pair: (pair[0], pair[1]["batch"])):
             for way, figures in case.items():
                 if not isinstance(figures, dict) or way == "machine":
                     continue

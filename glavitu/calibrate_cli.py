@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser
 
@@ -15,6 +14,8 @@ from glavitu.calibration_scores import print_scores
 from glavitu.calibrators import CALIBRATORS
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
+from glavitu.mapping.devices import choose_device
+from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import calibrate, put_calibration, write_calibration
 
@@ -52,6 +53,7 @@ def run(arguments: Sequence[str]) -> None:
         {f"data.{key}": value for key, value in _data_of(found.config, found.checkpoint).items()}
     )
     given = parser.parse_args(list(arguments))
+    device = choose_device(given.device)
     with warnings.catch_warnings():
         # What the checkpoint was calibrated for before does not matter.
         warnings.filterwarnings("ignore", message=".*its calibration was fitted to")
@@ -68,8 +70,7 @@ def run(arguments: Sequence[str]) -> None:
         patch_size=task.image_size,
     )
     tiles = data.whole_tiles(given.split)
-    task = task.to("cuda" if torch.cuda.is_available() else "cpu")
-    fitted = calibrate(task, tiles, given.method, given.per_region)
+    fitted = calibrate(task.to(device), tiles, given.method, given.per_region)
     folder = Path(given.output) if given.output else run_of(given.checkpoint)
     files = write_calibration(folder, fitted, given.checkpoint, given.split)
     put_calibration(given.checkpoint, fitted.calibration)
@@ -129,6 +130,11 @@ def _parser() -> Any:
         help="calibrate the mean of several predictions, as the same option of `glavitu map`",
     )
     parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
+    )
+    parser.add_argument(
         "--output", metavar="DIR", help="folder for the files; by default that of the run"
     )
     parser.add_class_arguments(
@@ -140,7 +146,7 @@ def _parser() -> Any:
 
 def _data_of(config: str | None, checkpoint: str | None) -> dict[str, Any]:
     """Read the data's options from a configuration, or from that of the checkpoint's run."""
-    path = Path(config) if config else run_of(checkpoint or "") / "config.yaml"
+    path = Path(find_config(config)) if config else run_of(checkpoint or "") / "config.yaml"
     if not config and not (checkpoint and path.is_file()):
         return {}
     try:

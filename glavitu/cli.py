@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from glavitu import map_cli
+from glavitu import configs_cli, map_cli
 from glavitu._version import __version__
 from glavitu.errors import InputError
 
 #: Commands of Lightning's, each with its own options.
 LIGHTNING = {
-    "fit": "train a model: glavitu fit --config configs/everest.yaml",
+    "fit": "train a model: glavitu fit --data.root my_data",
     "validate": "loss and IoU of a checkpoint on the validation windows",
     "test": "scores of a checkpoint per region, on whole test tiles",
     "predict": "write probability and confidence of each test tile as GeoTIFF",
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in LIGHTNING.items():
         commands.add_parser(name, help=text, add_help=False)
     commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
+    configs_cli.add_parser(commands)
     map_cli.add_parser(commands)
     _add_compare(commands)
     _add_report(commands)
@@ -202,8 +203,8 @@ def _add_info(commands: Commands) -> None:
     parser.add_argument(
         "path",
         metavar="PATH",
-        help="a downloaded HDF5 file, the folder of these files, or a folder with a subfolder of "
-        "GeoTIFFs for each tile",
+        help="a downloaded HDF5 file, the folder of these files, a folder with a subfolder of "
+        "GeoTIFFs for each tile, or a manifest of scenes (CSV)",
     )
     parser.add_argument(
         "--check",

@@ -1,17 +1,24 @@
 """The commands that Lightning gives: fit, validate, test and predict."""
 
+import argparse
 import inspect
 import re
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from jsonargparse import Namespace
+from docstring_parser import DocstringStyle
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    Namespace,
+    set_parsing_settings,
+)
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from glavitu._version import __version__
 from glavitu.callbacks import (
@@ -28,17 +35,48 @@ from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.quiet import quieten_lightning
+from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
 
-#: What Lightning understands as a checkpoint beside the path of one.
-CHECKPOINT_WORDS = ("best", "hpc")
+#: What Lightning understands as a checkpoint beside the path of one, and commands have no use for.
+CHECKPOINT_WORDS = ("best", "hpc", "registry")
 
+CHECKPOINT_HELP = (
+    "Path of a checkpoint, or the word last: the newest last.ckpt of the runs that the logger's "
+    "options name."
+)
+
+#: Options of Lightning's that are decided here; configurations of older runs may have them.
+DECIDED = ("weights_only", "return_predictions", "verbose")
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
+
+
+class ConfigFile(ActionConfigFile):
+    """`--config`, which takes the name of a configuration that comes with glavitu, too."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
+        """Read a configuration; the first of several processes says which."""
+        path = find_config(values, quiet=getattr(rank_zero_only, "rank", 0) != 0)
+        super().__call__(parser, cfg, path, option_string)  # type: ignore[no-untyped-call]
+
+
+class Parser(LightningArgumentParser):
+    """Says what is wrong without the usage, which is longer than a screen."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with a message that names options as they are given.
+
+        Args:
+            message: What is wrong.
+            ex: Where it comes from.
+        """
+        message = re.sub(r"(?<=required: )\w+\.", "--", message)
+        self.exit(2, f"glavitu: error: {message}; `glavitu COMMAND --help` lists all options\n")
 
 
 class GlaViTUCLI(LightningCLI):
@@ -48,6 +86,18 @@ class GlaViTUCLI(LightningCLI):
         #: What resuming changes in the configuration, as it was asked for.
         self._asked: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Make a parser as Lightning does, with our own `--config`."""
+        kwargs.setdefault("dump_header", [f"glavitu=={__version__}"])
+        parser = self.parser_class(**kwargs)
+        parser.add_argument(
+            *("-c", "--config"),
+            action=ConfigFile,
+            help="YAML file of options, or the name of one that comes with glavitu (`glavitu "
+            "configs` lists them); may be repeated, and the last one wins",
+        )
+        return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks of every run, and let the data decide what the model must share."""
@@ -88,10 +138,28 @@ class GlaViTUCLI(LightningCLI):
             }
         )
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        # Lightning's help offers what does not work here, or does nothing.
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        for action in parser._actions:
+            if action.dest == "ckpt_path":
+                resumes = "Training goes on from it. " if subcommand == "fit" else ""
+                action.help = f"{CHECKPOINT_HELP} {resumes}".strip()
+            if action.dest in DECIDED and (subcommand, action.dest) != ("validate", "verbose"):
+                action.help = argparse.SUPPRESS
+        return parser
+
     def before_instantiate_classes(self) -> None:
         """Never unpickle a checkpoint, and write predictions rather than gathering them."""
         subcommand = self.config.subcommand
         options = self.config[subcommand]
+        if options.weights_only is False:
+            raise InputError(
+                "--weights_only false: checkpoints are never unpickled, since a pickle can run any "
+                "code; leave the option out"
+            )
         options.weights_only = True
         if subcommand != "fit" and options.ckpt_path is None:
             raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
@@ -112,7 +180,7 @@ class GlaViTUCLI(LightningCLI):
     def before_fit(self) -> None:
         """Say what is resumed, and go on with the metrics of a run that stays in its folder."""
         path = self.config_init.fit.ckpt_path
-        if path is None or path in CHECKPOINT_WORDS or not self.trainer.is_global_zero:
+        if path is None or not self.trainer.is_global_zero:
             return
         steps = read_checkpoint(path)["global_step"]
         print(f"Resuming {path} after {steps} steps")
@@ -153,8 +221,13 @@ class GlaViTUCLI(LightningCLI):
             path = options.ckpt_path = str(find_last(options))
             if subcommand == "fit":
                 self._stay_in_folder(options)
-        if path is None or path in CHECKPOINT_WORDS:
+        if path is None:
             return
+        if path.partition(":")[0] in CHECKPOINT_WORDS:
+            raise InputError(
+                f"--ckpt_path {path}: give the path of a checkpoint, such as "
+                "runs/glavitu/version_0/checkpoints/best_iou.ckpt, or last for the newest last.ckpt"
+            )
         stored = read_checkpoint(path)["hyper_parameters"]
         defaults = inspect.signature(GlacierDataModule).parameters
         data = {
@@ -225,11 +298,14 @@ def run(arguments: Sequence[str]) -> None:
         arguments: The command and its options.
     """
     quieten_lightning()
+    # Guessing the style takes a reference at the start of a line for another one, and loses help.
+    set_parsing_settings(docstring_parse_style=DocstringStyle.GOOGLE)
     GlaViTUCLI(
         GlaViTUTask,
         GlacierDataModule,
         seed_everything_default=0,
         parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
+        parser_class=Parser,
         trainer_defaults={"callbacks": EpochSeeds()},
         save_config_callback=RunConfig,
         save_config_kwargs={"save_to_log_dir": False},

@@ -22,6 +22,11 @@ class Window(NamedTuple):
     height: int
     width: int
 
+    def slices_in(self, other: "Window") -> tuple[slice, slice]:
+        """Return the rows and columns that it has in an array of another window, which holds it."""
+        top, left = self.row - other.row, self.col - other.col
+        return slice(top, top + self.height), slice(left, left + self.width)
+
 
 def intersection(one: Window, other: Window) -> Window | None:
     """Return the pixels that two windows share, None where there are none."""

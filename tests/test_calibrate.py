@@ -91,7 +91,7 @@ def test_calibrating_afterwards_says_the_same_and_changes_nothing_else(run, copy
     torch.save(before, path)
     (copy / "calibration.json").unlink()
     # The configuration of the run tells where the data is.
-    assert main(["calibrate", "--checkpoint", str(path)]) == 0
+    assert main(["calibrate", "--checkpoint", str(path), "--device", "cpu"]) == 0
     after = load(copy, "best_iou")
     assert after.pop("calibration") == expected
     assert equal(before, after)
@@ -263,6 +263,10 @@ class TestErrors:
 
     def test_no_checkpoint(self, world, capsys):
         self.check(capsys, ["--checkpoint", "none.ckpt"], "none.ckpt", "no such checkpoint")
+
+    def test_a_device_that_is_not_there(self, capsys):
+        arguments = ["--checkpoint", "none.ckpt", "--device", "cuda:99"]
+        self.check(capsys, arguments, "device 'cuda:99' is not available; here there are")
 
     def test_text_as_checkpoint(self, world, tmp_path, capsys):
         (tmp_path / "a.ckpt").write_text("no")

@@ -81,7 +81,7 @@ def test_python_m_is_the_same():
 
 COMMANDS = [
     *("demo", "fit", "validate", "test", "predict", "calibrate", "map", "compare", "report"),
-    *("info", "convert", "import-keras"),
+    *("configs", "info", "convert", "import-keras"),
 ]
 
 
@@ -98,6 +98,45 @@ def test_every_command_explains_itself(command, capsys):
         main([command, "--help"])
     assert exit_.value.code == 0
     assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+#: An option with its values, and the help beside it or on the lines below.
+OPTION = re.compile(r"^  (?:-\w[^,\n]*, )?(--[\w.-]+)(.*(?:\n {8,}.*)*)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_explained(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    found = OPTION.findall(out.partition("\noptions:")[2])
+    explained = {}
+    for option, rest in found:
+        # What stands between the option's values and what jsonargparse tells of type and default.
+        words = re.split(r" {2,}|\n", rest, maxsplit=1)[-1]
+        words = re.sub(r"\((required|default|type)\b.*", "", words, flags=re.DOTALL)
+        explained[option] = len(words.split()) > 1
+    assert len(found) > (100 if command in ("fit", "validate", "test", "predict") else 0)
+    assert [option for option, has in explained.items() if not has] == []
+    assert "lacks type and help" not in out
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_help_offers_no_option_that_does_nothing(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    assert "--weights_only" not in out
+    assert "--return_predictions" not in out
+    assert ("[--verbose " in out) == (command == "validate")
+    assert "registry" not in out.partition("  --ckpt_path")[2]
+
+
+def test_a_configuration_of_an_older_run_is_read(world, tmp_path):
+    # They had options that are no longer shown.
+    (tmp_path / "old.yaml").write_text("weights_only: true\n")
+    arguments = ["fit", "--config", "old.yaml", *TINY, "--trainer.fast_dev_run", "1"]
+    assert main([*arguments, "--trainer.logger", "false", "--data.root", str(world)]) == 0
 
 
 def test_fit_leaves_checkpoints_metrics_figures_and_its_config(run):
@@ -181,7 +220,7 @@ def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
 
 def test_test_and_map_of_a_tile_agree(world, run, tmp_path):
     arguments = ["map", "--checkpoint", str(run / "checkpoints/last.ckpt"), *rasters(world)]
-    assert main([*arguments, "--output", str(tmp_path / "map")]) == 0
+    assert main([*arguments, "--device", "cpu", "--output", str(tmp_path / "map")]) == 0
     from glavitu.datasets import GlacierRasters, TileWindow
 
     dataset = GlacierRasters(world / "test/HMA_test_000")
@@ -281,6 +320,24 @@ class TestErrors:
     @pytest.mark.parametrize("command", ["validate", "test", "predict"])
     def test_no_checkpoint(self, world, capsys, command):
         self.check(capsys, [command, "--data.root", str(world)], command, "--ckpt_path")
+
+    @pytest.mark.parametrize("word", ["best", "hpc", "registry", "registry:model"])
+    def test_words_that_stand_for_no_checkpoint(self, world, capsys, word):
+        arguments = ["test", "--data.root", str(world), "--ckpt_path", word]
+        self.check(capsys, arguments, f"--ckpt_path {word}", "best_iou.ckpt", "or last")
+
+    def test_unpickling(self, world, run, capsys):
+        arguments = ["test", "--data.root", str(world), "--weights_only", "false"]
+        arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        self.check(capsys, arguments, "--weights_only false", "leave the option out")
+
+    def test_data_that_is_not_named(self, capsys):
+        config = Path(__file__).parents[1] / "configs" / "everest.yaml"
+        with pytest.raises(SystemExit) as ended:
+            main(["fit", "--config", str(config)])
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "required: --data.root" in line
 
     def test_a_checkpoint_that_is_not_there(self, world, capsys):
         arguments = ["test", "--ckpt_path", "none.ckpt", "--data.root", str(world)]

@@ -1,14 +1,15 @@
 """The LightningDataModule over the benchmark's tiles and over rasters."""
 
+import multiprocessing
 from collections.abc import Sequence
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from torchgeo.datamodules import GeoDataModule
-from torchgeo.datasets import stack_samples
 
 from glavitu.datasets.benchmark import BenchmarkTiles, is_benchmark
 from glavitu.datasets.manifest import is_manifest
@@ -21,9 +22,15 @@ from glavitu.datasets.samplers import (
     WholeTiles,
     patches_of,
 )
+from glavitu.datasets.torchgeo_api import stack_samples, unknown_torchgeo
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, resolve_features
 from glavitu.transforms import Augmentation, TrainingAugmentation
+
+try:
+    from torchgeo.datamodules import GeoDataModule
+except ImportError as error:
+    raise unknown_torchgeo(error) from error
 
 #: Name pattern of the labels where nothing else is said.
 OUTLINES = "outlines.*"
@@ -46,7 +53,8 @@ class GlacierDataModule(GeoDataModule):
             your own.
         files: Name or glob pattern of each group's raster in a tile's folder; ``<group>.tif`` by
             default. One string names one raster with all groups' bands in order.
-        outlines: Name or glob pattern of the labels in a tile's folder.
+        outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of
+            one file for all tiles.
         region: Code of the region of all tiles; by default their rasters' tag tells.
         regions: Codes of the regions whose tiles are kept; all by default.
         subregions: Subregions whose tiles are kept; all by default.
@@ -85,7 +93,10 @@ class GlacierDataModule(GeoDataModule):
         num_workers: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
     ) -> None:
-        super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
+        try:
+            super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
+        except TypeError as error:
+            raise unknown_torchgeo(f"GeoDataModule: {error}") from error
         self.root = Path(root)
         self.features = resolve_features(features)
         self.bounds = {"train": train_bounds, "val": val_bounds, "test": test_bounds}
@@ -143,6 +154,14 @@ class GlacierDataModule(GeoDataModule):
             self.predict_dataset = self._open("test", outlines=None)
             self.predict_sampler = self._share(WholeTiles(self.predict_dataset.extents))
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move the tensors of a batch to a device."""
+        # TorchGeo 0.8 would take a CRS and slices out first, which samples no longer have.
+        moved = LightningDataModule.transfer_batch_to_device(self, batch, device, dataloader_idx)
+        return cast(dict[str, Tensor], moved)
+
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Load the training windows of the epoch that comes next."""
         # Workers read ahead before Lightning tells the sampler the epoch.
@@ -165,6 +184,7 @@ class GlacierDataModule(GeoDataModule):
             dataset,
             sampler=self._share(WholeTiles(dataset.extents)),
             num_workers=self.num_workers,
+            multiprocessing_context=_start_of(self.num_workers),
             collate_fn=_collate,
             generator=torch.Generator(),
         )
@@ -210,6 +230,7 @@ class GlacierDataModule(GeoDataModule):
             batch_size=self.batch_size if split in ("train", "val") else 1,
             sampler=getattr(self, f"{split}_sampler"),
             num_workers=self.num_workers,
+            multiprocessing_context=_start_of(self.num_workers),
             collate_fn=_collate,
             drop_last=split == "train",
             # From pinned memory batches go to the GPU without one more copy on the way; whole
@@ -265,11 +286,20 @@ class GlacierDataModule(GeoDataModule):
             )
 
 
+def _start_of(workers: int) -> BaseContext | None:
+    """Say how worker processes start: as usual, but never forked where CUDA runs already."""
+    forked = workers > 0 and multiprocessing.get_start_method() == "fork"
+    if not (forked and torch.cuda.is_initialized()):
+        return None
+    # CUDA's threads, and what they hold locked, are no part of a fork. Workers are forked from a
+    # process without them instead, which imports what they need once for all.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Stack samples; a single one, such as a whole scene, without a copy."""
     if len(samples) > 1:
         return cast(dict[str, Any], stack_samples(samples))
-    return {
-        key: value[None] if isinstance(value, Tensor) else stack_samples([{key: value}])[key]
-        for key, value in samples[0].items()
-    }
+    return {key: value[None] for key, value in samples[0].items()}

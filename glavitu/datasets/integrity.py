@@ -102,7 +102,10 @@ def folder_faults(tile: TileFolder) -> Iterator[Fault]:
         Each fault.
     """
     first: Scene | None = None
-    for name, path in tile.rasters().items():
+    rasters = tile.rasters()
+    if not rasters:
+        yield Fault(tile.path, tile.name, "holds no GeoTIFF")
+    for name, path in rasters.items():
         try:
             scene = open_raster(name, path)
         except InputError as error:
@@ -113,7 +116,7 @@ def folder_faults(tile: TileFolder) -> Iterator[Fault]:
         if first is None:
             first = scene
             try:
-                region_index(scene.tags.get("region"))
+                region_index(tile.region or scene.tags.get("region"))
             except InputError as error:
                 problems.insert(0, f"tag region: {error}")
         problems += [

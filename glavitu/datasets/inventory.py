@@ -21,6 +21,7 @@ from glavitu.datasets.integrity import (
     read_array,
     released_faults,
 )
+from glavitu.datasets.manifest import is_manifest
 from glavitu.datasets.release import (
     DAMAGE,
     DEGREES,
@@ -74,7 +75,8 @@ def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
     Of the pixels only the outlines are read.
 
     Args:
-        path: A released HDF5 file, a folder of them, or a folder with tiles as GeoTIFFs.
+        path: A released HDF5 file, a folder of them, a folder with tiles as GeoTIFFs, or a
+            manifest of scenes.
         progress: Show a progress bar.
 
     Returns:
@@ -220,7 +222,7 @@ def print_summary(table: pd.DataFrame, title: str) -> None:
 def _is_released(path: Path) -> bool:
     if not path.exists():
         raise InputError(f"{path}: does not exist; check the path")
-    return path.is_file() or is_benchmark(path)
+    return (path.is_file() and not is_manifest(path)) or is_benchmark(path)
 
 
 def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
@@ -240,11 +242,13 @@ def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
 
 def _folder_row(tile: TileFolder) -> Row:
     rasters = tile.rasters()
+    if not rasters:
+        raise InputError(f"{tile.path}: holds no GeoTIFF; check the column scene of the manifest")
     name, first = next(iter(rasters.items()))
     labels = tile.labels()
     with open_raster(name, first) as scene:
         try:
-            region = region_index(scene.tags.get("region"))
+            region = region_index(tile.region or scene.tags.get("region"))
         except InputError as error:
             raise InputError(f"{first}: tag region: {error}") from None
         glacier = None if labels is None else sum(int(m.sum()) for m in read_labels(labels, scene))

@@ -47,7 +47,7 @@ def is_manifest(path: str | Path) -> bool:
     return Path(path).suffix.lower() == ".csv"
 
 
-def read_manifest(path: Path, groups: Sequence[FeatureGroup]) -> list[TileEntry]:
+def read_manifest(path: Path, groups: Sequence[FeatureGroup] | None) -> list[TileEntry]:
     """Read a manifest.
 
     It is a CSV file with a header; a column for each of these that is known: ``scene``, the folder
@@ -57,16 +57,19 @@ def read_manifest(path: Path, groups: Sequence[FeatureGroup]) -> list[TileEntry]
 
     Args:
         path: The file.
-        groups: Feature groups that the model wants.
+        groups: Feature groups that the model wants; None for those of the benchmark that a row
+            names, whichever these are.
 
     Raises:
         InputError: If it cannot be read, has no row, a row names neither a folder nor all rasters,
             a region or date is none, or two rows have the same name.
     """
     rows = _rows(path)
-    wanted = {group.name for group in groups} | {SLOPE}
+    names = list(FEATURES) if groups is None else [group.name for group in groups]
+    wanted = {*names, SLOPE}
     _check_columns(path, list(rows[0][1]), wanted)
-    scenes = [_scene(path, line, row, groups, wanted) for line, row in rows]
+    needed = [] if groups is None else names
+    scenes = [_scene(path, line, row, needed, wanted) for line, row in rows]
     seen: dict[str, str] = {}
     for scene in scenes:
         if scene.name in seen:
@@ -95,7 +98,7 @@ def check_date(date: str, source: str) -> None:
         source: Where it stands, for the message.
 
     Raises:
-        InputError: If it is something else.
+        InputError: If it is something else, or no time that TorchGeo can index.
     """
     full = date + {4: "-01-01", 7: "-01"}.get(len(date), "")
     try:
@@ -108,6 +111,8 @@ def check_date(date: str, source: str) -> None:
             f"{source}: the date {date!r} is none; write a year, month or day such as 2020, "
             "2020-08 or 2020-08-31"
         ) from None
+    if date and not 1678 <= int(date[:4]) <= 2261:
+        raise InputError(f"{source}: the date {date!r} is not between 1678 and 2261; correct it")
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -159,17 +164,17 @@ def _scene(
     path: Path,
     line: int,
     row: Mapping[str, str],
-    groups: Sequence[FeatureGroup],
+    needed: Sequence[str],
     wanted: set[str],
 ) -> TileEntry:
     source = f"{path}, line {line}"
     files = {name: path.parent / cell for name, cell in row.items() if name in wanted and cell}
-    lacking = [group.name for group in groups if group.name not in files]
+    lacking = [name for name in needed if name not in files]
     folder = row.get("scene", "")
-    if not folder and lacking:
+    if not folder and (lacking or not files):
         raise InputError(
             f"{source}: names neither a folder (column scene) nor a raster for "
-            f"{', '.join(lacking)}; fill in one of these"
+            f"{', '.join(lacking) or 'a feature group'}; fill in one of these"
         )
     if folder and not (path.parent / folder).is_dir():
         raise InputError(f"{source}: {path.parent / folder} is no folder; check the column scene")
@@ -180,7 +185,7 @@ def _scene(
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     outlines = row.get("outlines", "")
-    place = folder or str(Path(row[groups[0].name]).with_suffix(""))
+    place = folder or str(Path(row[[*needed, *files][0]]).with_suffix(""))
     parts = [part for part in Path(place).parts if part not in ("/", "..")]
     name = row.get("name", "") or "_".join(parts) or path.resolve().parent.name
     if "/" in name:

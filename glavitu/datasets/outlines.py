@@ -1,7 +1,8 @@
 """Labels: glacier outlines as a raster or as polygons, read on an image's grid."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -24,6 +25,45 @@ RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 Mask = npt.NDArray[np.uint8]
 
 
+class Polygons(NamedTuple):
+    """The outlines of a file, in some CRS.
+
+    Attributes:
+        geometries: Valid polygons, shapely's.
+        tree: Finds them by place.
+        total: How many the file has; some may have no place in the CRS.
+        bounds: xmin, ymin, xmax, ymax of them all.
+    """
+
+    geometries: npt.NDArray[Any]
+    tree: shapely.STRtree
+    total: int
+    bounds: tuple[float, ...]
+
+
+def load_polygons(path: Path, crs: Any) -> Polygons:
+    """Read the outlines of a file and bring them to a CRS.
+
+    Args:
+        path: See :func:`read_polygons`.
+        crs: CRS of the image.
+
+    Raises:
+        InputError: See :func:`read_polygons`.
+    """
+    outlines = read_polygons(path)
+    total = len(outlines)
+    outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
+    # What a projection takes to infinity lies far from where it is used.
+    outlines = outlines[np.isfinite(outlines.bounds).all(axis=1)]
+    geometries = np.asarray(outlines.geometry.make_valid())
+    return Polygons(geometries, shapely.STRtree(geometries), total, tuple(outlines.total_bounds))
+
+
+class ElsewhereError(InputError):
+    """None of a file's outlines overlaps the image."""
+
+
 class VectorOutlines:
     """Polygons in any CRS, rasterised on an image's grid: 1 where a pixel's centre is inside.
 
@@ -33,23 +73,31 @@ class VectorOutlines:
         transform: Affine transform of the image.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
+        load: Reads the file; one that remembers lets images share its polygons.
 
     Raises:
-        InputError: If the file is missing or unreadable, has no CRS, holds something else than
-            polygons, or has outlines of which none overlaps the image.
+        ElsewhereError: If the file has outlines, and none overlaps the image.
+        InputError: If the file is missing or unreadable, has no CRS, or holds something else than
+            polygons.
     """
 
-    def __init__(self, path: Path, crs: Any, transform: Any, height: int, width: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        crs: Any,
+        transform: Any,
+        height: int,
+        width: int,
+        load: Callable[[Path, Any], Polygons] = load_polygons,
+    ) -> None:
         self.transform = transform
-        outlines = read_polygons(path)
-        outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
-        self.geometries = np.asarray(outlines.geometry.make_valid())
-        self.tree = shapely.STRtree(self.geometries)
+        self.polygons = load(path, crs)
         image = _footprint(transform, Window(0, 0, height, width))
-        if len(outlines) and not len(self.tree.query(image, "intersects")):
-            theirs, ours = (_span(*bounds) for bounds in (outlines.total_bounds, image.bounds))
-            raise InputError(
-                f"{path}: none of its {len(outlines)} outlines overlaps the image. In the image's "
+        total, bounds = self.polygons.total, self.polygons.bounds
+        if total and not len(self.polygons.tree.query(image, "intersects")):
+            theirs, ours = (_span(*bounds) for bounds in (bounds, image.bounds))
+            raise ElsewhereError(
+                f"{path}: none of its {total} outlines overlaps the image. In the image's "
                 f"CRS they span {theirs}; the image spans {ours}. Give outlines of the same place, "
                 "and check that their CRS is right"
             )
@@ -61,7 +109,8 @@ class VectorOutlines:
             self.transform,
         )
         shape = (window.height, window.width)
-        inside = self.geometries[self.tree.query(_footprint(self.transform, window))]
+        geometries, tree, *_ = self.polygons
+        inside = geometries[tree.query(_footprint(self.transform, window))]
         if not len(inside):
             return np.zeros(shape, dtype=np.uint8)
         mask: Mask = rasterize(inside, out_shape=shape, transform=transform, dtype=np.uint8)
@@ -123,17 +172,33 @@ class RasterOutlines:
         return mask
 
 
-Outlines = VectorOutlines | RasterOutlines
+class NoOutlines:
+    """The labels of land without glaciers."""
+
+    def read(self, window: Window) -> Mask:
+        """Return a window of zeros, uint8 (h, w)."""
+        return np.zeros((window.height, window.width), dtype=np.uint8)
 
 
-def open_outlines(path: Path, crs: Any, transform: Any, height: int, width: int) -> Outlines:
+Outlines = VectorOutlines | RasterOutlines | NoOutlines
+
+
+def open_outlines(
+    path: Path,
+    crs: Any,
+    transform: Any,
+    height: int,
+    width: int,
+    load: Callable[[Path, Any], Polygons] = load_polygons,
+) -> Outlines:
     """Open labels by their suffix; arguments and errors as for the two classes.
 
     Raises:
+        ElsewhereError: If the file has outlines, and none overlaps the image.
         InputError: If the suffix is of neither kind, or the file does not fit.
     """
     if path.suffix.lower() in VECTOR_SUFFIXES:
-        return VectorOutlines(path, crs, transform, height, width)
+        return VectorOutlines(path, crs, transform, height, width, load)
     if path.suffix.lower() in RASTER_SUFFIXES:
         return RasterOutlines(path, crs, transform, height, width)
     raise InputError(

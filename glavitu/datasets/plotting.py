@@ -28,8 +28,20 @@ def composite(groups: Sequence[FeatureGroup]) -> tuple[FeatureGroup, list[int]]:
     for names in COMPOSITES:
         for group in groups:
             if set(names) <= set(group.channels):
-                return group, [group.channels.index(name) for name in names]
+                return group, composite_of(group.channels)
     return groups[0], [0]
+
+
+def composite_of(bands: Sequence[str]) -> list[int]:
+    """Choose what to show of an image: the indices of three bands, or of the first.
+
+    Args:
+        bands: Names of the image's bands.
+    """
+    for names in COMPOSITES:
+        if set(names) <= set(bands):
+            return [bands.index(name) for name in names]
+    return [0]
 
 
 def stretched(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
@@ -55,7 +67,7 @@ def stretched(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
 
 def plot_sample(
     sample: Mapping[str, Any],
-    groups: Sequence[FeatureGroup],
+    bands: Sequence[str],
     show_titles: bool = True,
     suptitle: str | None = None,
 ) -> Figure:
@@ -63,17 +75,16 @@ def plot_sample(
 
     Args:
         sample: ``image`` (C, H, W), and where present ``mask`` and ``prediction`` (H, W).
-        groups: Feature groups of the image's channels.
+        bands: Names of the image's channels.
         show_titles: Put a title on each panel.
         suptitle: Title of the figure.
 
     Returns:
         The figure.
     """
-    group, channels = composite(groups)
-    first = sum(len(g) for g in groups[: list(groups).index(group)])
-    image = sample["image"].detach().cpu().float().numpy()[[first + c for c in channels]]
-    names = " / ".join(group.channels[channel] for channel in channels)
+    channels = composite_of(bands)
+    image = sample["image"].detach().cpu().float().numpy()[channels]
+    names = " / ".join(bands[channel] for channel in channels)
     panels: list[tuple[str, Any]] = [(names, stretched(image))]
     panels += [(key, sample[key].cpu().numpy()) for key in ("mask", "prediction") if key in sample]
     figure = Figure(figsize=(4 * len(panels), 4.4), dpi=100, layout="constrained")

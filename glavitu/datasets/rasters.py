@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchgeo.datasets import RasterDataset
 
 from glavitu.datasets.scene import Scene
-from glavitu.datasets.tile_dataset import TileDataset, check_location, choose
+from glavitu.datasets.tile_dataset import TileDataset, check_location
 from glavitu.datasets.tiles import Patterns, RasterTile, find_tiles
+from glavitu.datasets.torchgeo_api import RasterDataset
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
 from glavitu.windows import Window
@@ -26,11 +26,15 @@ class GlacierRasters(TileDataset, RasterDataset):
     """GeoTIFFs of feature groups, with glacier outlines as labels.
 
     Each folder that holds a raster for every feature group is a tile; folders with some of them
-    are left out, and a warning says how many. No tile is ever resampled: a window comes on the
-    pixel grid of its own file, in its own CRS. Over one CRS, TorchGeo's samplers index the dataset
-    by coordinates; over many, :mod:`glavitu.datasets.samplers` draw windows of tiles.
+    are left out, and a warning says how many. Samples are as in
+    :class:`~glavitu.datasets.tile_dataset.TileDataset`.
 
-    Samples are as in :class:`~glavitu.datasets.tile_dataset.TileDataset`.
+    It is a RasterDataset of TorchGeo's: over tiles of one CRS its samplers draw from it, ``&`` and
+    ``|`` join it with other datasets, and its trainers train on it. It differs in two things. No
+    pixel is ever resampled: a window comes on the pixel grid of its own file, so ``crs`` and
+    ``res`` can only be what the tiles have. And the tiles may lie in several CRSs: then
+    coordinates name no window, TorchGeo's samplers, ``&`` and ``|`` end with an error, and
+    :mod:`glavitu.datasets.samplers` draw windows of tiles.
 
     Args:
         paths: Folders to search, each with its subfolders; or manifests, CSV files that list
@@ -40,7 +44,8 @@ class GlacierRasters(TileDataset, RasterDataset):
             names one raster with the bands of all groups in order. By default the group's name
             with ``.tif``, such as ``optical.tif``.
         outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of one
-            file for all tiles: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
+            file for all tiles, of which those that it has no outline in are land without
+            glaciers: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
             on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
         region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
             raster tells, as the tags ``subregion``, ``date`` and ``sensor`` do; a manifest comes
@@ -51,9 +56,15 @@ class GlacierRasters(TileDataset, RasterDataset):
         transforms: Applied to each sample.
         regions: Keep the tiles of these regions alone.
         subregions: Keep the tiles of these subregions alone.
+        crs: As TorchGeo has it, but nothing is warped: the CRS that all tiles must have.
+        res: The size in units of the CRS that the first tile's pixels must have.
+        bands: Names of the channels to give, in order; by default all of the feature groups, which
+            :attr:`all_bands` names.
+        cache: Keep up to 32 tiles open between windows; without it, one.
 
     Raises:
-        InputError: If there is no tile, or a file is missing, unreadable, on another grid, has a
+        InputError: If there is no tile, a tile is in another CRS or has other pixels than asked
+            for, or a file is missing, unreadable, on another grid, has a
             wrong number of bands, no data or outlines elsewhere; the message says what to do.
     """
 
@@ -71,6 +82,11 @@ class GlacierRasters(TileDataset, RasterDataset):
         transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         regions: Sequence[str] | None = None,
         subregions: Sequence[str] | None = None,
+        *,
+        crs: Any = None,
+        res: float | tuple[float, float] | None = None,
+        bands: Sequence[str] | None = None,
+        cache: bool = True,
     ) -> None:
         check_location(location)
         roots = tuple([paths] if isinstance(paths, str | Path) else paths)
@@ -82,11 +98,22 @@ class GlacierRasters(TileDataset, RasterDataset):
             outlines,
             region,
             bounds,
+            regions,
+            subregions,
         )
         self.paths = roots
-        names = ", ".join(map(str, roots))
-        super().__init__(choose(tiles, regions, subregions, names), groups, location, transforms)
+        super().__init__(tiles, groups, location, transforms, bands)
+        if crs is not None:
+            self.crs = crs
+        if res is not None:
+            self.res = res
+        self.cache = cache
         self._scenes: dict[tuple[int, int], Scene] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of all rasters of the tiles, sorted."""
+        return sorted({path for tile in self.tiles for path in tile.rasters})
 
     def valid(self, number: int) -> npt.NDArray[np.bool_]:
         """Tell where a tile has data in every feature group, bool (H, W).
@@ -114,7 +141,7 @@ class GlacierRasters(TileDataset, RasterDataset):
         # Open files belong to a process: a forked worker must not share its parent's.
         key = (os.getpid(), number)
         if key not in self._scenes:
-            while len(self._scenes) >= OPEN_SCENES:
+            while len(self._scenes) >= (OPEN_SCENES if self.cache else 1):
                 self._scenes.pop(next(iter(self._scenes)))
             self._scenes[key] = Scene(self.tiles[number].files, self.features)
         return self._scenes[key]

@@ -75,6 +75,11 @@ class ReleasedTile:
     sensor: str = ""
 
     @property
+    def filepath(self) -> str:
+        """Its file."""
+        return str(self.path)
+
+    @property
     def crs(self) -> Any:
         """EPSG:4326, since the bounds are degrees."""
         return DEGREES

@@ -1,23 +1,28 @@
 """What all datasets of tiles share: windows on each tile's own grid, as TorchGeo's samples."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import rasterio
-import shapely
 import torch
 from matplotlib.figure import Figure
-from rasterio.warp import transform_bounds
+from rasterio.errors import CRSError
 from torch import Tensor
-from torchgeo.datasets import GeoDataset, IntersectionDataset, RasterDataset, concat_samples
 
+from glavitu.datasets.joining import join, merge
 from glavitu.datasets.plotting import plot_sample
 from glavitu.datasets.samplers import TileWindow
+from glavitu.datasets.slices import Slices, locate, place, resolve, tile_index
+from glavitu.datasets.tile import Tile
+from glavitu.datasets.torchgeo_api import (
+    GeoDataset,
+    IntersectionDataset,
+    UnionDataset,
+)
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.regions import (
@@ -32,41 +37,8 @@ from glavitu.windows import Window, intersection
 #: Rows of a tile that are read at once; windows of training have fewer.
 STRIP = 512
 
-
-class Tile(Protocol):
-    """What a dataset knows of a tile without keeping its files open."""
-
-    @property
-    def name(self) -> str:
-        """Its name, one of its own in the dataset."""
-
-    @property
-    def region(self) -> int:
-        """Index of its region, 11 for unknown."""
-
-    @property
-    def subregion(self) -> str:
-        """Its subregion, empty where unknown."""
-
-    @property
-    def extent(self) -> Window:
-        """The part of the raster that belongs to the dataset, in pixels."""
-
-    @property
-    def crs(self) -> Any:
-        """Its coordinate reference system, rasterio's."""
-
-    @property
-    def transform(self) -> Any:
-        """Affine transform of the whole raster."""
-
-    @property
-    def date(self) -> str:
-        """When it was taken, as ISO 8601 writes it; empty where unknown."""
-
-    @property
-    def sensor(self) -> str:
-        """What took it, empty where unknown."""
+#: Channels that make a picture in natural colours.
+RGB = ("red", "green", "blue")
 
 
 AnyTile = TypeVar("AnyTile", bound=Tile)
@@ -75,10 +47,13 @@ AnyTile = TypeVar("AnyTile", bound=Tile)
 class TileDataset(GeoDataset):
     """Tiles of many places, sizes and CRSs, read by windows that are never resampled.
 
-    A sample is a dict: ``image`` float32 (C, H, W), scaled to [0, 1], the groups stacked in order,
-    0 where the window reaches beyond the tile; ``mask`` int64 (H, W), 1 = glacier, where the tile
-    has labels; ``region`` int64, 11 = unknown; ``location`` float32 (L,) where asked for; ``tile``
-    int64, ``crs``, and ``bounds`` (slices of x, y and time).
+    A sample is a dict of tensors: ``image`` float32 (C, H, W), scaled to [0, 1], the groups stacked
+    in order, 0 where the window reaches beyond the tile; ``mask`` int64 (H, W), 1 = glacier, where
+    the tile has labels; ``region`` int64, 11 = unknown; ``location`` float32 (L,) where asked for;
+    ``tile`` int64, the tile's number; and where and when it lies as TorchGeo says it since version
+    0.10: ``bounds`` float32 (9,), start, stop and step of x, y and time, and ``transform`` float32
+    (9,), the affine transform row by row. What else there is to know of a sample, its tile knows:
+    ``dataset.tiles[sample["tile"]]`` has its name, CRS, exact transform, date and sensor.
 
     Args:
         tiles: The tiles, at least one.
@@ -86,12 +61,15 @@ class TileDataset(GeoDataset):
         location: Adds a location vector to samples: ``'region'`` or ``'coordinates'`` (of the
             window's centre).
         transforms: Applied to each sample.
+        bands: Names of the channels to give, of :attr:`all_bands`; all by default.
 
     Raises:
-        InputError: If the location is unknown.
+        InputError: If the location or a band is unknown.
     """
 
     tiles: Sequence[Tile]
+    #: Names of the channels of samples, in order.
+    bands: Sequence[str]
 
     def __init__(
         self,
@@ -99,13 +77,24 @@ class TileDataset(GeoDataset):
         features: tuple[FeatureGroup, ...],
         location: str | None,
         transforms: Callable[[dict[str, Any]], dict[str, Any]] | None,
+        bands: Sequence[str] | None = None,
     ) -> None:
         self.tiles = tiles
         self.features = features
         self.location = location
         self.transforms = transforms
-        self._crss = len({tile.crs for tile in tiles})
-        self.index = _index(tiles)
+        #: Names of all channels of the feature groups, in order.
+        self.all_bands = band_names(features)
+        self.bands = self.all_bands if bands is None else tuple(bands)
+        unknown = [band for band in self.bands if band not in self.all_bands]
+        if unknown or not self.bands:
+            raise InputError(
+                f"bands: {', '.join(map(repr, unknown)) or 'there is none'}; choose from "
+                f"{', '.join(self.all_bands)}"
+            )
+        self.rgb_bands = tuple(band for band in RGB if set(RGB) <= set(self.bands))
+        self._crss = sorted({tile.crs.to_string() for tile in tiles})
+        self.index = tile_index(tiles)
         first = tiles[0].transform
         self._res = (abs(first.a), abs(first.e))
 
@@ -115,28 +104,50 @@ class TileDataset(GeoDataset):
         return [tile.extent for tile in self.tiles]
 
     @property
+    def bounds(self) -> Slices:
+        """Extent of the index, as slices of x, y and time; in degrees over several CRSs."""
+        if len(self._crss) == 1:
+            bounds: Slices = super().bounds
+            return bounds
+        west, south, east, north = self.index.total_bounds
+        times = self.index.index
+        return slice(west, east), slice(south, north), slice(times.left.min(), times.right.max(), 1)
+
+    @property
     def crs(self) -> Any:
         """CRS of the index: that of the tiles, or degrees where they have several."""
         return self.index.crs
 
     @crs.setter
     def crs(self, crs: Any) -> None:
-        if crs != self.crs:
+        try:
+            wanted = rasterio.CRS.from_user_input(crs)
+        except CRSError as error:
             raise InputError(
-                f"these tiles stay in their own coordinate reference system ({self.crs.name}) and "
-                "are not warped; bring the other dataset to theirs, for example by naming this one "
-                "first in `&` or `|`"
+                f"{crs!r} is no coordinate reference system ({error}); give one such as EPSG:32645"
+            ) from error
+        if any(tile.crs != wanted for tile in self.tiles):
+            raise InputError(
+                f"these tiles stay in their own coordinate reference system "
+                f"({', '.join(self._crss)}) and are not warped to {wanted.to_string()}; bring the "
+                "other dataset to theirs, for example by naming this one first in `&` or `|`"
             )
 
     @property
     def res(self) -> tuple[float, float]:
-        """Width and height of the first tile's pixels, in units of the CRS."""
+        """Width and height of the first tile's pixels, in units of the CRS.
+
+        Raises:
+            InputError: If the tiles have several CRSs, so that there is no one unit; samplers of
+                TorchGeo, which ask for it, end with this message.
+        """
+        self._check_one_crs("TorchGeo's samplers, `&`, `|` and slices of coordinates")
         return self._res
 
     @res.setter
     def res(self, res: float | tuple[float, float]) -> None:
         wanted = res if isinstance(res, tuple) else (res, res)
-        if not np.allclose(wanted, self.res, rtol=1e-6):
+        if not np.allclose(wanted, self.res, rtol=1e-6, atol=0):
             raise InputError(
                 f"these tiles stay on their own pixels of {self.res[0]:.8g} x {self.res[1]:.8g} "
                 f"and are not resampled to {wanted[0]:.8g} x {wanted[1]:.8g}; bring the other "
@@ -167,49 +178,79 @@ class TileDataset(GeoDataset):
             number: Index of the tile.
         """
 
-    def __getitem__(self, query: Any) -> dict[str, Any]:
+    def __getitem__(self, index: Any) -> dict[str, Any]:
         """Read a window.
 
         Args:
-            query: A :class:`~glavitu.datasets.samplers.TileWindow`; or, over one CRS, TorchGeo's
-                slices [xmin:xmax, ymin:ymax]. Of these, the tile with the largest overlap is read
-                on its own grid, around the same centre, as many pixels as the slices have at the
-                dataset's resolution.
+            index: A :class:`~glavitu.datasets.samplers.TileWindow`; or, over one CRS, TorchGeo's
+                slices [xmin:xmax, ymin:ymax, tmin:tmax], of which all may be left out. Of these,
+                the tile of which they show most is read on its own grid, around the same centre, as
+                many pixels as the slices have at the dataset's resolution. Where they reach beyond
+                it, tiles beside it with pixels of the same size are read too, on the nearest ones.
 
         Returns:
             A sample, see :class:`TileDataset`.
 
         Raises:
-            IndexError: If slices lie outside all tiles.
-            InputError: If slices index a dataset of several CRSs.
+            IndexError: If slices lie outside all tiles, or outside their times.
+            InputError: If slices index a dataset of several CRSs, or the index is neither.
         """
-        number, window = query if isinstance(query, TileWindow) else self._locate(query)
+        if isinstance(index, TileWindow):
+            shown = [index]
+        else:
+            self._check_one_crs("slices of coordinates")
+            shown = locate(resolve(index, self.bounds), self.index, self.tiles)
+            if not shown:
+                raise IndexError(f"index {index} not found in dataset with bounds {self.bounds}")
+        number, window = shown[0]
         tile = self.tiles[number]
-        inside = intersection(window, tile.extent)
-        new = torch.empty if inside == window else torch.zeros
-        image = new(sum(map(len, self.features)), window.height, window.width)
-        mask = new(window.height, window.width, dtype=torch.int64)
-        # In strips, since reading needs several times the memory of what is read.
-        for strip in _strips(inside):
-            top, left = strip.row - window.row, strip.col - window.col
-            rows, cols = slice(top, top + strip.height), slice(left, left + strip.width)
-            self._read_image(number, strip, image[:, rows, cols])
-            if self._labelled(number):
-                mask[rows, cols] = self._read_mask(number, strip)
+        image, mask = self._read_window(number, window)
+        if len(shown) > 1:
+            self._read_beside(shown, image, mask)
+        if tuple(self.bands) != self.all_bands:
+            image = image[[self.all_bands.index(band) for band in self.bands]]
         sample: dict[str, Any] = {
             "image": image,
             "region": torch.tensor(tile.region),
             "tile": torch.tensor(number),
-            "crs": tile.crs,
-            "bounds": _bounds(tile.transform, window),
+            **place(tile, window),
         }
-        if self._labelled(number):
+        if mask is not None:
             sample["mask"] = mask
         if self.location == "region":
             sample["location"] = region_vector(tile.region)
         elif self.location == "coordinates":
             sample["location"] = coordinate_vector(*self._centre(number, window))
         return sample if self.transforms is None else self.transforms(sample)
+
+    def _read_window(self, number: int, window: Window) -> tuple[Tensor, Tensor | None]:
+        """Read image and mask of a window that may reach beyond the tile."""
+        inside = intersection(window, self.tiles[number].extent)
+        new = torch.empty if inside == window else torch.zeros
+        image = new(len(self.all_bands), window.height, window.width)
+        mask = new(window.height, window.width, dtype=torch.int64)
+        # In strips, since reading needs several times the memory of what is read.
+        for strip in _strips(inside):
+            rows, cols = strip.slices_in(window)
+            self._read_image(number, strip, image[:, rows, cols])
+            if self._labelled(number):
+                mask[rows, cols] = self._read_mask(number, strip)
+        return image, mask if self._labelled(number) else None
+
+    def _read_beside(self, shown: Sequence[TileWindow], image: Tensor, mask: Tensor | None) -> None:
+        """Fill in what the first tile does not reach from those beside it, in their order."""
+        missing = torch.ones(image.shape[1:], dtype=torch.bool)
+        for place_of, (number, window) in enumerate(shown):
+            inside = intersection(window, self.tiles[number].extent)
+            if inside is None:
+                continue
+            part = inside.slices_in(window)
+            if place_of > 0 and missing[part].any():
+                theirs, labels = self._read_window(number, inside)
+                torch.where(missing[part], theirs, image[:, *part], out=image[:, *part])
+                if mask is not None and labels is not None:
+                    torch.where(missing[part], labels, mask[part], out=mask[part])
+            missing[part] = False
 
     def __and__(self, other: GeoDataset) -> IntersectionDataset:
         """Take what lies in both datasets: the other's image bands follow these.
@@ -227,7 +268,19 @@ class TileDataset(GeoDataset):
                 "`&` needs tiles of one CRS and one resolution, but these have "
                 f"{len(grids)}; intersect datasets of the tiles that share one"
             )
-        return IntersectionDataset(self, other, collate_fn=_join)
+        return IntersectionDataset(self, other, collate_fn=join)
+
+    def __or__(self, other: GeoDataset) -> UnionDataset:
+        """Take what lies in either dataset; where both have pixels, the larger values count.
+
+        Args:
+            other: Any dataset of TorchGeo's; it is brought to the CRS and resolution of this one.
+
+        Raises:
+            InputError: If the tiles have several CRSs.
+        """
+        self._check_one_crs("`|`")
+        return UnionDataset(self, other, collate_fn=merge)
 
     def plot(
         self,
@@ -245,28 +298,35 @@ class TileDataset(GeoDataset):
         Returns:
             A figure that belongs to no window; show or save it.
         """
-        return plot_sample(sample, self.features, show_titles, suptitle)
+        return plot_sample(sample, self.bands, show_titles, suptitle)
 
-    def _locate(self, query: Any) -> TileWindow:
-        if self._crss > 1:
+    def _check_one_crs(self, what: str) -> None:
+        if len(self._crss) > 1:
+            shown = ", ".join(self._crss[:3]) + (", ..." if len(self._crss) > 3 else "")
             raise InputError(
-                "the tiles have several coordinate reference systems, so coordinates alone do not "
-                "name a window; use the samplers of glavitu.datasets, which draw windows of tiles"
+                f"the tiles lie in several coordinate reference systems ({shown}), so coordinates "
+                f"alone name no window and there is no one resolution, which {what} need; draw "
+                "windows of tiles with RandomWindows, GridWindows or WholeTiles of "
+                "glavitu.datasets, or choose tiles of one system (regions, subregions, paths)"
             )
-        x, y, _ = self._disambiguate_slice(query)
-        wanted = shapely.box(x.start, y.start, x.stop, y.stop)
-        overlap = shapely.area(shapely.intersection(self.index.geometry.to_numpy(), wanted))
-        number = int(np.argmax(overlap))
-        if not overlap[number] > 0:
-            raise IndexError(f"query {query} not found in index with bounds {self.bounds}")
-        width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
-        col, row = ~self.tiles[number].transform @ (
-            (x.start + x.stop) / 2,
-            (y.start + y.stop) / 2,
-        )
-        # Half pixels go down, whatever the sign, so that neighbours stay neighbours.
-        top, left = np.floor(row - height / 2 + 0.5), np.floor(col - width / 2 + 0.5)
-        return TileWindow(number, Window(int(top), int(left), height, width))
+
+
+def band_names(features: Sequence[FeatureGroup]) -> tuple[str, ...]:
+    """Name all channels of feature groups, in order.
+
+    Args:
+        features: The groups.
+
+    Returns:
+        The channels' names, such as ``red``; with the group's before them, such as
+        ``in_sar.ascending``, where several groups have a channel of the name.
+    """
+    times = Counter(channel for group in features for channel in group.channels)
+    return tuple(
+        channel if times[channel] == 1 else f"{group.name}.{channel}"
+        for group in features
+        for channel in group.channels
+    )
 
 
 def check_location(location: str | None) -> None:
@@ -321,38 +381,3 @@ def _strips(window: Window | None) -> Iterator[Window]:
         for row in range(0, window.height, STRIP):
             height = min(STRIP, window.height - row)
             yield Window(window.row + row, window.col, height, window.width)
-
-
-def _index(tiles: Sequence[Tile]) -> gpd.GeoDataFrame:
-    """Index the tiles' footprints, in degrees where they have several CRSs."""
-    common = {tile.crs for tile in tiles}
-    crs = tiles[0].crs if len(common) == 1 else rasterio.CRS.from_epsg(4326)
-    footprints = []
-    for tile in tiles:
-        x, y, _ = _bounds(tile.transform, tile.extent)
-        box = (x.start, y.start, x.stop, y.stop)
-        if tile.crs != crs:
-            box = transform_bounds(tile.crs, crs, *box)
-        footprints.append(shapely.box(*box))
-    times = pd.IntervalIndex.from_tuples(
-        [(RasterDataset.mint, RasterDataset.maxt)] * len(tiles), closed="both", name="datetime"
-    )
-    names = {"filepath": [tile.name for tile in tiles]}
-    return gpd.GeoDataFrame(names, index=times, geometry=footprints, crs=crs.to_wkt())
-
-
-def _bounds(transform: Any, window: Window) -> tuple[slice, slice, slice]:
-    """Describe a window as TorchGeo's slices of x, y and time."""
-    left, top = transform @ (window.col, window.row)
-    right, bottom = transform @ (window.col + window.width, window.row + window.height)
-    time = slice(RasterDataset.mint, RasterDataset.maxt, 1)
-    return slice(left, right, abs(transform.a)), slice(bottom, top, abs(transform.e)), time
-
-
-def _join(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put the images of samples above each other; of all else the first sample's counts."""
-    images = concat_samples([{"image": s["image"]} for s in samples if "image" in s])
-    joined: dict[str, Any] = {}
-    for sample in reversed(samples):
-        joined |= sample
-    return joined | images

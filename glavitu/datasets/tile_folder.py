@@ -1,8 +1,9 @@
 """A tile as a folder of GeoTIFFs: what is in it, without a word on which groups a model wants."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from glavitu.datasets.manifest import is_manifest, read_manifest
 from glavitu.datasets.outlines import RASTER_SUFFIXES, VECTOR_SUFFIXES, open_outlines
 from glavitu.datasets.release import OUTLINES, SPLITS
 from glavitu.datasets.scene import Scene
@@ -25,18 +27,25 @@ class TileFolder(NamedTuple):
     """A folder with a raster per feature group, and outlines beside them.
 
     Attributes:
-        path: The folder.
+        path: The folder; of a scene whose manifest names every file, the manifest.
         split: ``'train'``, ``'val'`` or ``'test'``, empty where its path does not tell.
         name: Path of the folder below its split, joined by ``_``.
+        files: Rasters that a manifest names, by feature group; they take the place of the folder's.
+        outlines: The same of the outlines.
+        region: Code of the region as a manifest has it, empty where the rasters tell.
     """
 
     path: Path
     split: str
     name: str
+    files: Mapping[str, Path] = MappingProxyType({})
+    outlines: Path | None = None
+    region: str = ""
 
     def rasters(self) -> dict[str, Path]:
         """Return the rasters by the name of their group, in the order of :func:`in_order`."""
-        found = {path.stem: path for path in self.path.iterdir() if _is_raster(path)}
+        beside = self.path.iterdir() if self.path.is_dir() else ()
+        found = {path.stem: path for path in beside if _is_raster(path)} | dict(self.files)
         return {name: found[name] for name in in_order(found)}
 
     def labels(self) -> Path | None:
@@ -45,6 +54,8 @@ class TileFolder(NamedTuple):
         Raises:
             InputError: If there are several.
         """
+        if self.outlines is not None:
+            return self.outlines
         suffixes = RASTER_SUFFIXES + VECTOR_SUFFIXES
         found = [p for p in self.path.glob(f"{OUTLINES}.*") if p.suffix.lower() in suffixes]
         if len(found) > 1:
@@ -57,11 +68,24 @@ def find_folders(root: Path) -> list[TileFolder]:
     """Find the folders of tiles, which are those with a raster that is not the outlines.
 
     Args:
-        root: Folder with ``train``, ``val`` and ``test`` below it, or with tiles, or a tile.
+        root: Folder with ``train``, ``val`` and ``test`` below it, or with tiles, or a tile; or a
+            manifest, whose scenes are for tests.
 
     Raises:
         InputError: If there is none.
     """
+    if is_manifest(root):
+        return [
+            TileFolder(
+                scene.folder or root,
+                "test",
+                scene.name,
+                scene.files,
+                scene.outlines,
+                scene.region,
+            )
+            for scene in read_manifest(root, None)
+        ]
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
     parents = {path.parent for path in root.rglob("*") if _is_raster(path)}

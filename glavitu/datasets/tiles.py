@@ -1,10 +1,13 @@
 """Tiles: folders with a raster for each feature group, found and checked before they are read."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -12,10 +15,14 @@ from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_m
 from glavitu.datasets.outlines import (
     RASTER_SUFFIXES,
     VECTOR_SUFFIXES,
+    ElsewhereError,
+    NoOutlines,
     Outlines,
+    load_polygons,
     open_outlines,
 )
 from glavitu.datasets.scene import Scene
+from glavitu.datasets.tile_dataset import choose
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.regions import region_index
@@ -56,6 +63,27 @@ class RasterTile:
     date: str = ""
     sensor: str = ""
 
+    @property
+    def rasters(self) -> tuple[str, ...]:
+        """Its rasters' paths, in the order of the groups."""
+        files = [self.files] if isinstance(self.files, Path) else self.files.values()
+        return tuple(map(str, files))
+
+    @property
+    def filepath(self) -> str:
+        """Its first raster."""
+        return self.rasters[0]
+
+
+class _Found(NamedTuple):
+    """A tile whose rasters are checked, and what its labels are found by."""
+
+    tile: RasterTile
+    entry: TileEntry
+    root: Path
+    height: int
+    width: int
+
 
 def find_tiles(
     roots: Sequence[Path],
@@ -64,8 +92,13 @@ def find_tiles(
     outlines: str | None,
     region: str | None,
     bounds: Sequence[float] | None,
+    regions: Sequence[str] | None = None,
+    subregions: Sequence[str] | None = None,
 ) -> tuple[RasterTile, ...]:
     """Find and check the tiles below folders, and the scenes of manifests.
+
+    A file of outlines that serves several tiles has to overlap one of them; the others are land
+    without glaciers, and a warning says how many. Labels of tiles that are not kept stay closed.
 
     Args:
         roots: Folders to search, each with its subfolders; or manifests, which are CSV files.
@@ -75,30 +108,33 @@ def find_tiles(
             tiles without labels.
         region: Code of the region of all tiles; None to read the rasters' tags.
         bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
+        regions: Keep the tiles of these regions alone.
+        subregions: Keep the tiles of these subregions alone.
 
     Raises:
         InputError: If there is no tile, or a file does not fit.
     """
     if bounds is not None:
         _check_bounds(bounds)
-    tiles = []
+    found = []
     for root in roots:
         scenes = _scenes(root, groups, patterns)
         for scene in tqdm(scenes, desc=f"{root}: checking tiles", leave=False, delay=5):
-            try:
-                tile = _describe(scene, groups, patterns, outlines, region, bounds)
-            except InputError as error:
-                if not is_manifest(root) or scene.source in str(error):
-                    raise
-                raise InputError(f"{scene.source}: {error}") from error
+            with _naming_the_line(root, scene):
+                tile = _describe(scene, root, groups, patterns, region, bounds)
             if tile is not None:
-                tiles.append(tile)
-    if not tiles:
+                found.append(tile)
+    names = ", ".join(map(str, roots))
+    if not found:
         raise InputError(
-            f"bounds {list(bounds or ())} overlap none of the tiles in "
-            f"{', '.join(map(str, roots))}; give xmin, ymin, xmax, ymax in the rasters' CRS"
+            f"bounds {list(bounds or ())} overlap none of the tiles in {names}; give xmin, ymin, "
+            "xmax, ymax in the rasters' CRS"
         )
-    return tuple(tiles)
+    tiles = choose([each.tile for each in found], regions, subregions, names)
+    if outlines is None:
+        return tiles
+    kept = set(map(id, tiles))
+    return _with_labels([each for each in found if id(each.tile) in kept], outlines)
 
 
 def pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
@@ -138,13 +174,13 @@ def _scenes(root: Path, groups: Sequence[FeatureGroup], patterns: Patterns) -> l
 
 def _describe(
     tile: TileEntry,
+    root: Path,
     groups: Sequence[FeatureGroup],
     patterns: Patterns,
-    outlines: str | None,
     region: str | None,
     bounds: Sequence[float] | None,
-) -> RasterTile | None:
-    """Check a tile and describe it; None if it lies outside the bounds."""
+) -> _Found | None:
+    """Check the rasters of a tile and describe it; None if it lies outside the bounds."""
     files = _files(tile, patterns)
     with Scene(files, groups) as scene:
         extent: Window | None = scene.bounds
@@ -158,10 +194,6 @@ def _describe(
                 f"no pixel has data in {', '.join(map(str, empty))}; check the nodata value, which "
                 f"rio info shows, or remove the tile {tile.source}"
             )
-        labels = None
-        if outlines is not None:
-            path = _labels(tile, outlines)
-            labels = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
         try:
             index = region_index(tile.region or region or scene.tags.get("region"))
         except InputError as error:
@@ -171,10 +203,10 @@ def _describe(
             ) from None
         date = tile.date or scene.tags.get("date", "")
         check_date(date, tile.source)
-        return RasterTile(
+        described = RasterTile(
             tile.name,
             files,
-            labels,
+            None,
             index,
             scene.tags.get("subregion", ""),
             extent,
@@ -183,6 +215,50 @@ def _describe(
             date,
             tile.sensor or scene.tags.get("sensor", ""),
         )
+        return _Found(described, tile, root, scene.height, scene.width)
+
+
+def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ...]:
+    """Open the labels of tiles."""
+    paths = []
+    for each in found:
+        with _naming_the_line(each.root, each.entry):
+            paths.append(_labels(each.entry, outlines))
+    users = Counter(paths)
+    apart: dict[Path, list[ElsewhereError]] = defaultdict(list)
+    load = cache(load_polygons)  # one inventory for all tiles is read once
+    tiles = []
+    opening = zip(tqdm(found, desc="opening labels", leave=False, delay=5), paths, strict=True)
+    for (tile, entry, root, height, width), path in opening:
+        labels: Outlines = NoOutlines()
+        with _naming_the_line(root, entry):
+            try:
+                labels = open_outlines(path, tile.crs, tile.transform, height, width, load)
+            except ElsewhereError as error:
+                if users[path] == 1:
+                    raise
+                apart[path].append(error)
+        tiles.append(replace(tile, outlines=labels))
+    for path, errors in apart.items():
+        if len(errors) == users[path]:
+            raise InputError(f"{errors[0]}. So it is with all {len(errors)} tiles")
+        warnings.warn(
+            f"{path}: has no outline in {len(errors)} of {users[path]} tiles, which are taken as "
+            "land without glaciers",
+            stacklevel=4,
+        )
+    return tuple(tiles)
+
+
+@contextmanager
+def _naming_the_line(root: Path, tile: TileEntry) -> Iterator[None]:
+    """Name the line of a manifest in an error."""
+    try:
+        yield
+    except InputError as error:
+        if not is_manifest(root) or tile.source in str(error):
+            raise
+        raise InputError(f"{tile.source}: {error}") from error
 
 
 def _files(tile: TileEntry, patterns: Patterns) -> Files:

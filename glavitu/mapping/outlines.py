@@ -60,18 +60,18 @@ def outlines_from_raster(
 
         - ``glacier_id``: From 1.
         - ``cenlon``, ``cenlat``: Degrees of a point on the glacier, about its middle, not the
-          centroid.
+            centroid.
         - ``utm_zone``: Of that point.
         - ``area_km2``: On the WGS 84 ellipsoid, without holes.
         - ``area_min_km2``, ``area_max_km2``: Without the glacier's own pixels whose confidence is
-          under 0.95, and with such pixels of no glacier that hang together with it; a patch of them
-          between several glaciers is divided by the length of edges it shares with each.
+            under 0.95, and with such pixels of no glacier that hang together with it; a patch of
+            them between several glaciers is divided by the length of edges it shares with each.
         - ``perimeter_km``: Of the outline and of those of holes. Stairs of pixels make it up to
-          41 % too long; simplify where it matters.
+            41 % too long; simplify where it matters.
         - ``zmin_m``, ``zmax_m``, ``zmed_m`` (within 0.5 m), ``zmean_m``: Elevation.
         - ``slope_deg``: Mean slope.
         - ``aspect_deg``, ``aspect_sec``: Mean direction, degrees clockwise from north, and its
-          sector, 1 = north clockwise to 8 = north-west, 9 = not known.
+            sector, 1 = north clockwise to 8 = north-west, 9 = not known.
         - ``mean_confidence``.
 
         Columns whose raster is not there are absent. A glacier without a value is NaN.

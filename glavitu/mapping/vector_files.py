@@ -12,21 +12,21 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from glavitu.errors import InputError
 
-#: Suffixes and what they stand for.
 FORMATS = {
     ".gpkg": "GeoPackage",
     ".parquet": "GeoParquet",
     ".shp": "Shapefile",
     ".geojson": "GeoJSON",
 }
+"""Suffixes and what they stand for."""
 
-#: Names of columns in a Shapefile, which has room for ten characters.
 SHAPEFILE_NAMES = {
     "area_min_km2": "amin_km2",
     "area_max_km2": "amax_km2",
     "perimeter_km": "perim_km",
     "mean_confidence": "mean_conf",
 }
+"""Names of columns in a Shapefile, which has room for ten characters."""
 
 #: A Shapefile counts its bytes up to here; other programs read no more.
 SHAPEFILE_BYTES = 2**31 - 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from glavitu.regions import region_name
 
 if TYPE_CHECKING:
-    from glavitu.datasets.tile_dataset import Tile
+    from glavitu.datasets.tile import Tile
 
 #: Said of a year or sensor that is not known where others are.
 UNSAID = "unknown"

@@ -13,7 +13,7 @@ from glavitu.metrics.region_confusion import COUNTS, confusion_counts, with_scor
 from glavitu.regions import region_name
 
 if TYPE_CHECKING:
-    from glavitu.datasets.tile_dataset import Tile
+    from glavitu.datasets.tile import Tile
 
 
 class TileConfusion(Metric):

@@ -302,7 +302,9 @@ class GlaViTUTask(LightningModule):
             return None
         probabilities = self.predict_tiles(batch)
         prediction = most_probable(probabilities).to(batch["mask"].device)
-        self.test_confusion.update(prediction, batch["mask"], batch["region"])
+        # Datasets of others do not tell the region.
+        region = batch.get("region", torch.full((len(prediction),), UNKNOWN))
+        self.test_confusion.update(prediction, batch["mask"], region)
         return probabilities
 
     def on_test_epoch_end(self) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import multiprocessing
 import shutil
 
 import geopandas
@@ -55,6 +56,7 @@ def test_steps_per_epoch_are_the_published_ones_or_set(world):
     assert len(data.train_dataloader()) == 3
 
 
+@pytest.mark.slow
 def test_the_benchmarks_files_and_rasters_give_the_same_batches(world, benchmark):
     parts = []
     for root in (world, benchmark):
@@ -127,6 +129,25 @@ def test_training_windows_do_not_depend_on_workers_nor_draw_from_the_training(wo
         batches.append([batch["image"] for batch in data.train_dataloader()])
         assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(*pair) for pair in zip(*batches, strict=True))
+
+
+def test_workers_are_not_forked_from_a_process_that_runs_cuda(world, monkeypatch):
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("workers are not forked here anyway")
+    options = {"patch_size": 32, "batch_size": 2, "steps_per_epoch": 2, "num_workers": 1}
+    loaders = []
+    for runs, start in ((False, None), (True, "forkserver")):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda runs=runs: runs)
+        torch.manual_seed(4)
+        data = GlacierDataModule(str(world), **options)
+        data.setup("fit")
+        loaders.append(data.train_dataloader())
+        for loader in (loaders[-1], data.whole_tiles("val")):
+            context = loader.multiprocessing_context
+            assert (context and context.get_start_method()) == start
+    pairs = [*zip(*loaders, strict=True)]
+    assert len(pairs) == 2
+    assert all(torch.equal(forked["image"], other["image"]) for forked, other in pairs)
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(None, 8), (5, 2), (1, 1)])

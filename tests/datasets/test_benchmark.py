@@ -5,15 +5,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
-from torchgeo.datasets import RasterDataset, stack_samples
-from torchgeo.samplers import GridGeoSampler, RandomGeoSampler
-from torchgeo.trainers import SemanticSegmentationTask
+from torchgeo.datasets import stack_samples
 
 from glavitu.datasets import (
     BenchmarkTiles,
-    GlacierRasters,
     GridWindows,
     RandomWindows,
     SyntheticGlaciers,
@@ -24,8 +20,6 @@ from glavitu.datasets.release import released_files, tiles_of
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, FeatureGroup
 from glavitu.windows import Window
-
-from ..rasters import write_raster
 
 ALL = tuple(FEATURES)
 
@@ -184,103 +178,6 @@ def test_features_of_ones_own_are_arrays_of_ones_own(files):
     image = dataset[TileWindow(0, dataset.extents[0])]["image"]
     assert image.dtype == torch.float32
     assert (image[2] == 0.25).all()
-
-
-class TestTorchGeo:
-    """One CRS: TorchGeo's own samplers, collation, set operations and trainer."""
-
-    @pytest.mark.parametrize("form", ["rasters", "benchmark"])
-    def test_samplers_and_collation(self, world, benchmark, form):
-        if form == "rasters":
-            dataset = GlacierRasters(world / "train", regions=["SC"])
-        else:  # its tiles have pixels of many sizes, in degrees
-            dataset = BenchmarkTiles(benchmark, "train")
-        for sampler in (RandomGeoSampler(dataset, 16, length=6), GridGeoSampler(dataset, 16, 16)):
-            loader = DataLoader(dataset, 2, sampler=sampler, collate_fn=stack_samples)
-            batches = list(loader)
-            assert len(batches) >= 3
-            assert all(batch["image"].shape[1:] == (8, 16, 16) for batch in batches)
-            assert all(batch["mask"].shape[1:] == (16, 16) for batch in batches)
-
-    def test_a_grid_of_slices_reads_the_files_own_pixels(self, world):
-        dataset = GlacierRasters(world / "train", regions=["SC"])
-        first = next(i for i, t in enumerate(dataset.tiles) if t.name == "SC_train_000")
-        whole = dataset[TileWindow(first, dataset.extents[first])]["image"]
-        quarters = [dataset[query] for query in GridGeoSampler(dataset, 32, 32)]
-        quarters = [q for q in quarters if q["tile"] == first]
-        assert len(quarters) == 4
-        for quarter in quarters:
-            x, y, _ = quarter["bounds"]
-            col, row = ~dataset.tiles[first].transform @ (x.start, y.stop)
-            expected = whole[:, round(row) : round(row) + 32, round(col) : round(col) + 32]
-            assert torch.equal(quarter["image"], expected)
-
-    def test_intersection_with_a_raster_dataset(self, world, tmp_path):
-        ours = GlacierRasters(world / "train", regions=["SC"])
-        tile = next(t for t in ours.tiles if t.name == "SC_train_000")
-        values = np.arange(64 * 64, dtype=np.float32).reshape(1, 64, 64)
-        write_raster(tmp_path / "speed" / "speed.tif", values, tile.crs, tile.transform)
-        both = ours & RasterDataset(tmp_path / "speed")
-        samples = [both[query] for query in GridGeoSampler(both, 32, 32)]
-        assert len(samples) == 4
-        assert all(sample["image"].shape == (9, 32, 32) for sample in samples)
-        # Ours and theirs lie on each other.
-        whole = ours[TileWindow(ours.tiles.index(tile), tile.extent)]["image"]
-        for sample in samples:
-            row, col = divmod(int(sample["image"][8, 0, 0]), 64)
-            assert torch.equal(sample["image"][:8], whole[:, row : row + 32, col : col + 32])
-        batch = stack_samples(samples)
-        assert batch["mask"].shape == (4, 32, 32)
-        assert batch["region"].tolist() == [9] * 4
-
-    def test_union(self, world):
-        one = GlacierRasters(world / "train", regions=["SC"], subregions=["SC1"])
-        other = GlacierRasters(world / "train", regions=["SC"], subregions=["SC2"])
-        both = one | other
-        assert len(both) == 2
-        loader = DataLoader(both, 8, sampler=GridGeoSampler(both, 32, 32), collate_fn=stack_samples)
-        (batch,) = loader
-        whole = [d[TileWindow(0, d.extents[0])]["image"].sum().item() for d in (one, other)]
-        assert batch["image"].sum().item() == pytest.approx(sum(whole), rel=1e-5)
-
-    def test_another_grid_is_refused(self, world, tmp_path):
-        ours = GlacierRasters(world / "train", regions=["SC"])
-        tile = ours.tiles[0]
-        fine = tile.transform @ tile.transform.scale(0.5)
-        write_raster(tmp_path / "fine.tif", np.ones((1, 128, 128), np.float32), tile.crs, fine)
-        theirs = RasterDataset(tmp_path / "fine.tif")
-        with pytest.raises(InputError, match="30 x 30 and are not resampled to 15 x 15"):
-            theirs & ours
-        assert (ours & theirs)[next(iter(GridGeoSampler(ours, 32, 32)))]["image"].shape[0] == 9
-
-    def test_intersection_needs_one_grid(self, world):
-        with pytest.raises(InputError, match="`&` needs tiles of one CRS and one resolution"):
-            GlacierRasters(world / "train") & GlacierRasters(world / "train")
-
-    def test_its_task_trains_on_ours(self, world):
-        dataset = GlacierRasters(world / "train", regions=["SC"])
-
-        def collate(samples):
-            batch = stack_samples(samples)
-            return {key: batch[key] for key in ("image", "mask")}
-
-        sampler = RandomGeoSampler(dataset, 32, length=8)
-        loader = DataLoader(dataset, 4, sampler=sampler, collate_fn=collate)
-        task = SemanticSegmentationTask(
-            "unet", "resnet18", in_channels=8, task="multiclass", num_classes=2
-        )
-        before = task.model.segmentation_head[0].weight.detach().clone()
-        trainer = Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(task, loader, loader)
-        assert trainer.callback_metrics["val_loss"].isfinite()
-        assert not torch.equal(before, task.model.segmentation_head[0].weight)
 
 
 class TestBadInput:

@@ -32,6 +32,7 @@ def forms(tmp_path_factory) -> dict[str, Path]:
     return {form.name: form for form in root.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["hdf5", "geotiffs", "converted"])
 def test_each_form_is_told_as_the_world_is(forms, form):
     tiles = inventory(forms[form], progress=False)
@@ -88,6 +89,33 @@ def test_where_nothing_is_missing_the_last_row_alone_names_the_groups(forms, cap
     lines = capsys.readouterr().out.splitlines()
     assert sum(" all " in line for line in lines[1:]) == len(table) - 1
     assert sum("optical" in line for line in lines) == 1
+
+
+def test_a_manifest_is_told_as_its_folders_are(forms, tmp_path, capsys):
+    tiles = sorted((forms["geotiffs"] / "test").iterdir())
+    lines = ["scene,region", f"{tiles[0]},", f"{tiles[1]},NZ"]
+    (tmp_path / "scenes.csv").write_text("\n".join(lines))
+    expected = inventory(forms["geotiffs"], progress=False).query("split == 'test'")
+    table = inventory(tmp_path / "scenes.csv", progress=False)
+    same = ["groups", "pixels", "glacier", "west", "south", "east", "north"]
+    assert table["split"].tolist() == ["test"] * 2
+    assert table["region"].tolist() == [expected["region"].iloc[0], "NZ"]
+    assert table[same].values.tolist() == expected[same].values.tolist()
+    assert main(["info", "--check", "scenes.csv"]) == 0
+    assert "no fault in 2 tiles" in capsys.readouterr().out
+
+
+def test_a_manifest_may_name_rasters_one_by_one(forms, tmp_path, capsys):
+    tile = forms["geotiffs"] / "test" / "SC_test_000"
+    (tmp_path / "empty").mkdir()
+    lines = ["scene,dem,outlines", f",{tile / 'dem.tif'},{tile / 'outlines.gpkg'}", "empty,,"]
+    (tmp_path / "scenes.csv").write_text("\n".join(lines))
+    assert main(["info", "scenes.csv"]) == 1
+    assert "empty: holds no GeoTIFF" in capsys.readouterr().err
+    assert main(["info", "--check", "scenes.csv"]) == 1
+    out = capsys.readouterr().out
+    assert "empty: tile empty: holds no GeoTIFF" in out
+    assert ["SC", "1", "SC1", "dem"] in [line.split()[1:5] for line in out.splitlines()]
 
 
 def test_tiles_without_outlines_have_no_share(tmp_path, capsys):

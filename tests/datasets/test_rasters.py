@@ -6,7 +6,6 @@ from rasterio.transform import from_origin
 from shapely.geometry import Polygon, box
 from torch.utils.data import DataLoader
 from torchgeo.datasets import stack_samples
-from torchgeo.samplers import GridGeoSampler, RandomGeoSampler
 
 from glavitu.datasets import GlacierRasters, GridWindows, RandomWindows, TileWindow
 from glavitu.errors import InputError
@@ -60,10 +59,12 @@ def test_a_sample_is_what_the_design_says(tile):
     assert sample["mask"].dtype == torch.int64
     assert torch.equal(sample["mask"], expected_mask())
     assert sample["region"].item() == 5
-    assert sample["crs"].to_epsg() == 32645
-    x, y, _ = sample["bounds"]
-    assert (x.start, x.stop, y.start, y.stop) == (500_000, 501_500, 3_098_800, 3_100_000)
-    assert dataset.tiles[0].subregion == "HMA1"
+    assert all(isinstance(value, torch.Tensor) for value in sample.values())
+    where = [500_000, 501_500, 30, 3_098_800, 3_100_000, 30]
+    assert sample["bounds"][:6].tolist() == where
+    assert sample["transform"].tolist() == [30, 0, 500_000, 0, -30, 3_100_000, 0, 0, 1]
+    known = dataset.tiles[sample["tile"]]
+    assert (known.crs.to_epsg(), known.subregion) == (32645, "HMA1")
 
 
 @pytest.mark.parametrize("window", [Window(-8, -8, 32, 32), Window(20, 30, 32, 32)])
@@ -201,11 +202,9 @@ def two_zones(tmp_path):
 def test_tiles_of_several_crs_keep_their_own_grids(tmp_path):
     dataset = two_zones(tmp_path)
     a, b = (dataset[TileWindow(i, dataset.extents[i])] for i in range(2))
-    assert [s["crs"].to_epsg() for s in (a, b)] == [32645, 32633]
+    assert [dataset.tiles[s["tile"]].crs.to_epsg() for s in (a, b)] == [32645, 32633]
     assert torch.equal(a["image"], b["image"])
     assert torch.equal(a["mask"], b["mask"])
-    with pytest.raises(InputError, match="several coordinate reference systems"):
-        dataset[500_000:500_300, 3_099_000:3_099_300]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -216,25 +215,7 @@ def test_our_samplers_draw_from_all_tiles_in_any_number_of_workers(tmp_path, wor
     loader = DataLoader(dataset, 8, sampler=sampler, num_workers=workers, collate_fn=stack_samples)
     batches = list(loader)
     assert [tuple(batch["image"].shape) for batch in batches] == [(8, 3, 16, 16)] * 5
-    assert {crs.to_epsg() for batch in batches for crs in batch["crs"]} == {32645, 32633}
-
-
-def test_torchgeos_samplers_and_collation_work_within_one_crs(tile):
-    dataset = GlacierRasters(tile, [RGB])
-    for sampler in (RandomGeoSampler(dataset, 16, length=6), GridGeoSampler(dataset, 16, 16)):
-        loader = DataLoader(dataset, 2, sampler=sampler, collate_fn=stack_samples)
-        assert all(batch["image"].shape[1:] == (3, 16, 16) for batch in loader)
-
-
-def test_slices_are_read_at_the_files_own_pixels(tile):
-    dataset = GlacierRasters(tile, [RGB])
-    whole = dataset[TileWindow(0, dataset.extents[0])]
-    x, y = UTM @ (4, 20)
-    # 10 m off the grid: the nearest pixels, unchanged.
-    sample = dataset[x + 10 : x + 10 + 16 * 30, y - 10 : y - 10 + 16 * 30]
-    assert torch.equal(sample["image"], whole["image"][:, 4:20, 4:20])
-    with pytest.raises(IndexError):
-        dataset[0:100, 0:100]
+    assert {int(tile) for batch in batches for tile in batch["tile"]} == {0, 1}
 
 
 def test_plot_shows_image_mask_and_prediction(tile):
@@ -309,6 +290,54 @@ def test_one_file_of_outlines_may_serve_all_tiles(tmp_path):
         assert torch.equal(mask, expected_mask())
 
 
+class TestOneInventoryForTilesWithAndWithoutGlaciers:
+    """Three tiles side by side; the outlines are those of the first alone."""
+
+    @pytest.fixture
+    def tiles(self, tmp_path):
+        for number, region in enumerate(["HMA", "NZ", "NZ"]):
+            west = from_origin(500_000 + 30 * SHAPE[1] * number, 3_100_000, 30, 30)
+            path = tmp_path / "tiles" / str(number) / "rgb.tif"
+            write_raster(path, rgb_values(), transform=west, region=region)
+        return tmp_path / "tiles"
+
+    @pytest.fixture
+    def inventory(self, tmp_path):
+        # A zone of UTM has no coordinates for the outline on the other side of the Earth.
+        far = Polygon([(-97, 1), (-93, 1), (-93, 3), (-97, 3)])
+        degrees = geopandas.GeoSeries([pixels_box(5, 10, 25, 20)], crs="EPSG:32645").to_crs(4326)
+        return write_outlines(tmp_path / "rgi.gpkg", degrees[0], far, crs="EPSG:4326")
+
+    def test_tiles_without_an_outline_are_land_and_counted_once(self, tiles, inventory):
+        with pytest.warns(UserWarning, match="land without glaciers") as warned:
+            dataset = GlacierRasters(tiles, [RGB], outlines=str(inventory))
+        (said,) = [str(w.message) for w in warned if "rgi.gpkg" in str(w.message)]
+        assert "has no outline in 2 of 3 tiles" in said
+        masks = [dataset[TileWindow(n, dataset.extents[n])]["mask"] for n in range(3)]
+        assert torch.equal(masks[0], expected_mask())
+        assert not masks[1].any()
+        assert not masks[2].any()
+
+    def test_rows_of_a_manifest_may_name_one_file_too(self, tiles, inventory):
+        rows = "".join(f"tiles/{number},rgi.gpkg\n" for number in range(3))
+        (tiles.parent / "scenes.csv").write_text("scene,outlines\n" + rows)
+        with pytest.warns(UserWarning, match="no outline in 2 of 3 tiles"):
+            assert len(GlacierRasters(tiles.parent / "scenes.csv", [RGB]).tiles) == 3
+
+    def test_outlines_of_another_place_are_an_error(self, tiles, inventory):
+        with pytest.raises(InputError, match=r"rgi\.gpkg: none of its 2 .* they span .* 2 tiles"):
+            GlacierRasters(tiles, [RGB], outlines=str(inventory), regions=["NZ"])
+
+    def test_labels_of_tiles_that_are_not_kept_stay_closed(self, tiles, inventory):
+        for number in range(3):
+            (tiles / str(number) / "outlines.gpkg").write_text("damaged")
+        inventory.rename(tiles / "0" / "outlines.gpkg")
+        (tile,) = GlacierRasters(tiles, [RGB], regions=["HMA"]).tiles
+        assert tile.name == "0"
+        with pytest.raises(InputError, match=r"1/outlines\.gpkg: cannot be read"):
+            GlacierRasters(tiles, [RGB])
+
+
 def test_valid_pixels_have_data_in_every_group(tmp_path):
     values = np.full((1, *SHAPE), 300, np.float32)
     values[0, :5] = np.nan
@@ -317,13 +346,6 @@ def test_valid_pixels_have_data_in_every_group(tmp_path):
     valid = GlacierRasters(tmp_path, ["thermal", RGB], outlines=None).valid(0)
     assert not valid[:5].any()
     assert valid[5:].all()
-
-
-def test_the_crs_is_never_changed(tile):
-    dataset = GlacierRasters(tile, [RGB])
-    dataset.crs = dataset.crs
-    with pytest.raises(InputError, match="are not warped"):
-        dataset.crs = "EPSG:4326"
 
 
 def test_folders_with_some_of_the_groups_are_left_out_and_counted(tile):

@@ -348,8 +348,7 @@ class TestInference:
     def map(self, checkpoint, tile, *options):
         rasters = ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
         arguments = ["map", "--checkpoint", checkpoint, *rasters, "--output", "map", "--overwrite"]
-        arguments += options
-        assert main(arguments) == 0
+        assert main([*arguments, "--device", "cpu", *options]) == 0
         return read("map/confidence.tif")[0]
 
     @pytest.mark.slow

@@ -147,6 +147,7 @@ class TestFullDisk:
         yield set_limit
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("size", "said"),
         [
@@ -172,6 +173,7 @@ class TestFullDisk:
         map_scene(rest, {"plain": path}, output, progress=False)
         assert_same(tmp_path / "whole", output)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("size", "said"),
         [("40k", "No space left on device"), ("80k", r"confidence.tif is not whole")],

@@ -37,6 +37,7 @@ def test_without_a_compiler_one_line_says_so(tmp_path):
     assert "C++ compiler" in line
 
 
+@pytest.mark.slow
 def test_a_compiled_step_has_the_loss_and_gradients_of_a_plain_one(compiler):
     torch.manual_seed(0)
     plain = GlaViTUTask(**TINY)

@@ -1,0 +1,31 @@
+"""Samples of two datasets made one, for `&` and `|`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from glavitu.datasets.torchgeo_api import concat_samples, merge_samples
+
+
+def join(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the images of samples above each other; of all else the first sample's counts."""
+    return _first(samples) | concat_samples(
+        [{"image": s["image"]} for s in samples if "image" in s]
+    )
+
+
+def merge(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge the pixels of samples of one window; of all else the first sample's counts."""
+    pixels = [{k: s[k] for k in ("image", "mask") if k in s} for s in samples]
+    merged = _first(samples) | merge_samples(pixels)
+    merged.pop("tile", None)  # it counts in one of the datasets, and does not say in which
+    return merged
+
+
+def _first(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Take each tensor from the first sample that has it; TorchGeo 0.8 has other values too."""
+    first: dict[str, Any] = {}
+    for sample in reversed(samples):
+        first |= {key: value for key, value in sample.items() if isinstance(value, Tensor)}
+    return first
