@@ -10,6 +10,8 @@ from glavitu.datamodules import GlacierDataModule
 from glavitu.models.compiling import can_compile
 from glavitu.tasks import GlaViTUTask
 
+pytestmark = pytest.mark.slow
+
 TINY = {"model_args": {"width": 8, "depth": 1, "heads": 2}, "image_size": 32}
 
 
@@ -19,7 +21,6 @@ def compiler():
         pytest.skip("PyTorch cannot compile here")
 
 
-@pytest.mark.slow
 def test_without_a_compiler_one_line_says_so(tmp_path):
     script = (
         "from glavitu.models.compiling import can_compile\n"
@@ -37,7 +38,6 @@ def test_without_a_compiler_one_line_says_so(tmp_path):
     assert "C++ compiler" in line
 
 
-@pytest.mark.slow
 def test_a_compiled_step_has_the_loss_and_gradients_of_a_plain_one(compiler):
     torch.manual_seed(0)
     plain = GlaViTUTask(**TINY)
@@ -67,7 +67,6 @@ class Losses(Callback):
         self.kept.append(outputs["loss"].item())
 
 
-@pytest.mark.slow
 def test_a_compiled_fit_takes_the_steps_of_a_plain_one(compiler, world):
     def fit(**options):
         seed_everything(0)
