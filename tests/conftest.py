@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from glavitu.features import FeatureGroup
 
@@ -12,6 +13,11 @@ from . import rasters
 
 # Tests must not log to anybody's account, nor depend on one.
 os.environ["WANDB_MODE"] = "offline"
+
+# Of several that test at once (pytest-xdist) each calculates in one thread, as do its children.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,7 @@ def test_calibrating_takes_method_regions_data_and_output(world, copy, tmp_path)
     assert sum(written["bins"]["pixels"]) == PIXELS
 
 
+@pytest.mark.slow
 def test_training_on_from_a_calibrated_checkpoint_forgets_its_curve(world, run, tmp_path):
     arguments = ["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "2"]
     arguments += ["--ckpt_path", str(run / "checkpoints/best_iou.ckpt")]

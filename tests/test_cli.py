@@ -148,6 +148,7 @@ def test_fit_leaves_checkpoints_metrics_figures_and_its_config(run):
     assert yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] == 0
 
 
+@pytest.mark.slow
 def test_a_printed_config_runs(world, tmp_path):
     arguments = ["fit", *TINY, "--data.root", str(world), "--print_config"]
     done = subprocess.run(
@@ -172,6 +173,7 @@ def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tm
     assert "HMA" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_from_its_last_epoch(world, run, tmp_path):
     arguments = ["fit", "--config", str(run / "config.yaml")]
     arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
@@ -182,6 +184,7 @@ def test_a_stopped_run_goes_on_from_its_last_epoch(world, run, tmp_path):
     assert metrics.dropna(subset="val/loss")["epoch"].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_feature_group_of_ones_own_goes_from_yaml_to_map(world, tmp_path):
     group = {"name": "heat", "channels": ["kelvin"], "minimum": [200], "maximum": [320]}
     data = {"root": str(world), "features": [group, "in_sar"], "files": {"heat": "thermal.tif"}}
@@ -252,14 +255,23 @@ def test_wandb_logs_offline(world, tmp_path, monkeypatch):
     assert list((offline / "files/media/images").glob("val_sample_0*.png"))
 
 
-def test_imported_keras_weights_map_test_and_finetune(world, tmp_path, capsys):
+def import_keras(folder) -> Path:
     table = layout("regionencoding_optical_dem")
-    weights = write_weights(tmp_path / "glavitu_regionencoding_weights.h5", table)
-    checkpoint = tmp_path / "imported.ckpt"
+    weights = write_weights(folder / "glavitu_regionencoding_weights.h5", table)
+    checkpoint = folder / "imported.ckpt"
     arguments = ["import-keras", str(weights), "--features", "optical", "dem"]
     assert main([*arguments, "--output", str(checkpoint)]) == 0
+    return checkpoint
+
+
+def test_keras_weights_become_a_checkpoint(tmp_path, capsys):
+    torch.load(import_keras(tmp_path), weights_only=True)
     assert "location region" in capsys.readouterr().out
-    torch.load(checkpoint, weights_only=True)
+
+
+@pytest.mark.slow
+def test_imported_keras_weights_map_test_and_finetune(world, tmp_path):
+    checkpoint = import_keras(tmp_path)
     data = ["--data.root", str(world)]
     data += ["--trainer.accelerator", "cpu", "--trainer.logger", "false"]
     data += ["--trainer.enable_progress_bar", "false"]

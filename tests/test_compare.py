@@ -446,6 +446,7 @@ class TestErrors:
         assert "must be a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 class TestEverest:
     @pytest.fixture
     def outlines(self, everest):

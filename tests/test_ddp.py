@@ -17,6 +17,8 @@ from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import GlacierRasters, RandomWindows, SyntheticGlaciers
 from glavitu.tasks import GlaViTUTask
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 MODEL = {"width": 8, "depth": 1, "heads": 2}
 CPU = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]

@@ -3,10 +3,13 @@ import re
 import matplotlib.image
 import numpy as np
 import pandas as pd
+import pytest
 import rasterio
 
 from glavitu.cli import main
 from glavitu.datasets import GlacierRasters, TileWindow
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_demo_beats_the_band_ratio_on_debris_and_names_what_it_made(tmp_path, capsys):

@@ -44,6 +44,7 @@ def test_train_validation_and_test_do_not_overlap(everest, data):
     assert taken[:, 534:].all()  # the eastern third
 
 
+@pytest.mark.slow
 def test_the_config_trains_tests_and_maps(everest, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     short = ["--config", str(CONFIG), "--data.root", str(everest)]

@@ -96,6 +96,7 @@ def test_counts_are_those_of_the_published_evaluation(released, task):
     assert (published[["fn", "tn"]].sum(axis=1) > 100).all()
 
 
+@pytest.mark.slow
 def test_a_map_is_that_of_the_published_procedure(released, task, tmp_path):
     world = SyntheticGlaciers(("SC",), tiles=(0, 0, 1), size=400, seed=1)
     folder = world.write_geotiffs(tmp_path / "world", progress=False) / "test" / "SC_test_000"

@@ -89,6 +89,7 @@ def killed(world, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_reaches_the_same_weights(world, uninterrupted, killed, tmp_path, workers):
     resumed = tmp_path / "resumed"

@@ -33,6 +33,7 @@ def test_there_are_sweeps():
     assert {path.stem for path in SWEEPS} == {"learning_rate", "loss", "augmentation", "dropout"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_the_command_of_an_agent_runs_in_any_folder(path, tmp_path, benchmark, monkeypatch):
     monkeypatch.setenv("GLAVITU_DATA", str(benchmark))

@@ -40,6 +40,7 @@ def fit(
     return task, data
 
 
+@pytest.mark.slow
 def test_the_curve_is_that_of_the_best_weights_and_the_task_keeps_the_last(world, tmp_path, capsys):
     trained, data = fit(world, tmp_path, ConfidenceCalibration(per_region=True))
     best = GlaViTUTask.from_checkpoint(tmp_path / "best.ckpt")

@@ -133,6 +133,7 @@ trainer.test(Echo(), data_module(Path(world)), verbose=False)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_with_unevenly_many_tiles_report_what_one_does(world, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -42,6 +42,7 @@ def test_the_tiles_with_the_lowest_iou_are_drawn(world, tmp_path):
     assert width > 3 * height
 
 
+@pytest.mark.slow
 def test_a_tile_without_glacier_and_without_error_is_never_worse_than_another(world, tmp_path):
     assert drawn(world, tmp_path, 4) == {"best.png", "fair.png", "poor.png", "worst.png"}
     assert len(drawn(world, tmp_path, 16)) == 5

@@ -56,6 +56,7 @@ def test_steps_per_epoch_are_the_published_ones_or_set(world):
     assert len(data.train_dataloader()) == 3
 
 
+@pytest.mark.slow
 def test_the_benchmarks_files_and_rasters_give_the_same_batches(world, benchmark):
     parts = []
     for root in (world, benchmark):

@@ -84,6 +84,7 @@ def test_beyond_the_tile_is_padding(benchmark):
     assert not outside["mask"].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (2, "spawn")])
 def test_any_number_of_workers_reads_the_same(benchmark, workers, start):
     dataset = BenchmarkTiles(benchmark, "train")

@@ -133,6 +133,7 @@ def test_a_group_of_ones_own_is_scaled_but_its_units_are_not_known(tmp_path):
         assert file.tags()["glavitu_scaled"] == "yes"
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_goes_on_where_it_stopped(tmp_path):
     tiles = [f"tile_{number:02d}" for number in range(16)]
     groups = {name: len(group) for name, group in FEATURES.items()}
@@ -246,6 +247,7 @@ def test_a_source_without_tiles_is_refused(tmp_path, source):
         convert(source, "out", progress=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_cleanly_and_keeps_what_was_written(tmp_path):
     source = write_release(tmp_path / "train.h5", ["a"])
     write_release(tmp_path / "val.h5", ["large"], 200, 200)

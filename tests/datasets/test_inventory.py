@@ -32,6 +32,7 @@ def forms(tmp_path_factory) -> dict[str, Path]:
     return {form.name: form for form in root.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["hdf5", "geotiffs", "converted"])
 def test_each_form_is_told_as_the_world_is(forms, form):
     tiles = inventory(forms[form], progress=False)

@@ -253,6 +253,7 @@ def test_random_windows_reach_all_places_of_the_padded_tiles():
     assert 900 < sum(tile == 0 for tile, _ in windows) < 1100
 
 
+@pytest.mark.slow
 def test_spawned_workers_can_have_the_dataset(tile):
     dataset = GlacierRasters(tile, [RGB])
     window = TileWindow(0, dataset.extents[0])

@@ -44,6 +44,7 @@ def test_a_quick_model_predicts_the_same_and_the_model_stays(inference):
         assert value.is_contiguous()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_predicts_the_same_for_any_number_of_windows():
     if not can_compile("cpu"):
         pytest.skip("PyTorch cannot compile here")
@@ -65,6 +66,7 @@ def test_small_scenes_and_small_models_are_not_worth_compiling():
     assert not Predictor(GlaViTUTask().eval(), 1, 100).compiled
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_compiled_predicts_as_it_is():
     if not can_compile("cpu"):
         pytest.skip("PyTorch cannot compile here")

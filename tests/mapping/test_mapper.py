@@ -353,6 +353,7 @@ class TestInference:
         assert main([*arguments, "--device", "cpu", *options]) == 0
         return read("map/confidence.tif")[0]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "inference", [["tta"], ["mc-dropout:2"], ["b.ckpt"], ["b.ckpt", "mc-dropout:2"]]
     )
@@ -369,6 +370,7 @@ class TestInference:
         np.testing.assert_allclose(mapped, predicted, atol=1e-5, rtol=0)
         assert np.abs(mapped - self.map(checkpoints[0], tile)).max() > 0.01
 
+    @pytest.mark.slow
     def test_a_map_by_dropout_is_the_same_again_whatever_the_batches(self, tile, checkpoints):
         options = ["--inference", "mc-dropout:3"]
         once = self.map(checkpoints[0], tile, *options)

@@ -242,6 +242,7 @@ class TestMeasures:
         assert set(found["utm_zone"]) <= {45}
 
 
+@pytest.mark.slow
 class TestEverest:
     """Outlines of the RGI, rasterised at 10 m."""
 

@@ -74,6 +74,7 @@ def assert_same(one, other):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [0, 0.5, 0.75])
 def test_after_a_failure_the_pixels_are_the_same_to_the_bit(tmp_path, path, convolving, overlap):
     whole = convolving()
@@ -94,6 +95,7 @@ def test_after_a_failure_the_pixels_are_the_same_to_the_bit(tmp_path, path, conv
             assert rest.calls[0] < total
 
 
+@pytest.mark.slow
 def test_a_row_that_was_torn_is_predicted_again(tmp_path, path, convolving):
     map_scene(convolving(), {"plain": path}, tmp_path / "whole", progress=False)
     failing, output = convolving(fails_at=18), tmp_path / "out"
@@ -109,6 +111,7 @@ def test_a_row_that_was_torn_is_predicted_again(tmp_path, path, convolving):
         assert_same(tmp_path / "whole", torn)
 
 
+@pytest.mark.slow
 def test_killed_at_any_place_it_goes_on(tmp_path, path):
     script = Path(__file__).with_name("killed_map.py")
     done = subprocess.run(
@@ -144,6 +147,7 @@ class TestFullDisk:
         yield set_limit
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("size", "said"),
         [
@@ -169,6 +173,7 @@ class TestFullDisk:
         map_scene(rest, {"plain": path}, output, progress=False)
         assert_same(tmp_path / "whole", output)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("size", "said"),
         [("40k", "No space left on device"), ("80k", r"confidence.tif is not whole")],

@@ -54,6 +54,7 @@ def test_any_overlap_blends_scenes_of_any_size(
     np.testing.assert_array_equal(read(result.classes), expected.argmax(0))
 
 
+@pytest.mark.slow
 def test_batches_are_filled_over_a_row_and_change_nothing_but_rounding(
     tmp_path, write_raster, tiny_model, plain
 ):
@@ -125,6 +126,7 @@ class TestFailures:
         assert len(model.images) < 10
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_height(tmp_path):
     script = Path(__file__).with_name("peak_memory.py")
     done = subprocess.run(

@@ -111,6 +111,7 @@ def test_rasters_of_two_crs_become_an_inventory(rasters, checkpoint, tmp_path, t
     assert "confidence_bands.gpkg" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["shp", "geojson", "parquet"])
 def test_other_formats(rasters, checkpoint, tmp_path, suffix):
     assert run(rasters, checkpoint, tmp_path / "out", "--format", suffix) == 0
@@ -139,6 +140,7 @@ def test_an_area_on_pixels_of_its_own(rasters, checkpoint, tmp_path, tile):
     assert bounds.right >= area.bounds[2] - 1e-6
 
 
+@pytest.mark.slow
 def test_smoothing_and_smallest_area(rasters, checkpoint, tmp_path):
     assert run(rasters, checkpoint, tmp_path / "all") == 0
     options = ("--smoothing", "3", "--min-area", "0.01", "--probability")
@@ -151,6 +153,7 @@ def test_smoothing_and_smallest_area(rasters, checkpoint, tmp_path):
     assert (tmp_path / "some" / "probability.tif").exists()
 
 
+@pytest.mark.slow
 def test_the_region_is_optimised_and_told(rasters, checkpoint, tmp_path, capsys):
     assert run(rasters, checkpoint, tmp_path / "out", "--optimise-region") == 0
     region = json.loads((tmp_path / "out" / "run.json").read_text())["region"]

@@ -10,6 +10,8 @@ from glavitu.datamodules import GlacierDataModule
 from glavitu.models.compiling import can_compile
 from glavitu.tasks import GlaViTUTask
 
+pytestmark = pytest.mark.slow
+
 TINY = {"model_args": {"width": 8, "depth": 1, "heads": 2}, "image_size": 32}
 
 

@@ -11,6 +11,7 @@ from glavitu.models import GlaViTU
 from .keras_files import CONFIGURATIONS, REFERENCE, inputs, layout, write_weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_both_heads_give_the_published_probabilities(configuration, tmp_path):
     table = layout(configuration)
@@ -26,7 +27,7 @@ def test_both_heads_give_the_published_probabilities(configuration, tmp_path):
     np.testing.assert_allclose(output.mean(), expected["mean"], atol=1e-5, rtol=0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def table():
     return layout("global_optical_dem")
 

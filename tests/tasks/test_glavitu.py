@@ -487,6 +487,7 @@ class TestInference:
         with pytest.raises(InputError, match="'dropout': there is no such checkpoint; give 'tta'"):
             task(inference="dropout")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("words", ["tta", "[mc-dropout:2,1.ckpt]", "1.ckpt"])
     def test_the_command_tests_as_asked_whatever_the_checkpoint_was_made_with(
         self, world, paths, tmp_path, words
