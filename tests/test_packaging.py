@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("hatchling", reason="needs the extra dev")
+
 ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from glavitu.datasets.torchgeo_api import concat_samples, merge_samples
+from glavitu.errors import InputError
 
 
 def join(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -16,7 +17,19 @@ def join(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def merge(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge the pixels of samples of one window; of all else the first sample's counts."""
+    """Merge the pixels of samples of one window; of all else the first sample's counts.
+
+    Raises:
+        InputError: If the samples have not the same channels.
+    """
+    for key in ("image", "mask"):
+        shapes = list(dict.fromkeys(tuple(s[key].shape) for s in samples if key in s))
+        if len(shapes) > 1:
+            raise InputError(
+                f"`|` needs datasets of the same channels, but these give {key} "
+                f"{' and '.join(map(str, shapes))}; choose the same features or bands in both, or "
+                "join channels with `&`"
+            )
     pixels = [{k: s[k] for k in ("image", "mask") if k in s} for s in samples]
     merged = _first(samples) | merge_samples(pixels)
     merged.pop("tile", None)  # it counts in one of the datasets, and does not say in which

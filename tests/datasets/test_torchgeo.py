@@ -24,6 +24,9 @@ from glavitu.windows import Window
 
 from ..rasters import UTM, write_raster
 
+#: Of the samplers of 0.8.
+DEPRECATED = pytest.mark.filterwarnings("ignore:Use torchgeo:DeprecationWarning")
+
 #: TorchGeo 0.8 has the old samplers alone; in 0.10 they are deprecated.
 NEW = hasattr(torchgeo.samplers, "GriddedPatchSampler")
 RGB = FeatureGroup("rgb", ("red", "green", "blue"), (0, 0, 0), (255, 255, 255))
@@ -45,21 +48,20 @@ def grid(dataset, size, roi=None):
     return torchgeo.samplers.GridGeoSampler(dataset, size, size, roi)
 
 
-def draws(dataset, size, length):
+def draws(dataset, size, length, roi=None):
     """TorchGeo's sampler of random windows, of the version at hand."""
     if NEW:
-        return torchgeo.samplers.RandomPatchSampler(dataset, size=size, length=length, generator=0)
-    return torchgeo.samplers.RandomGeoSampler(dataset, size, length=length)
+        options = {"size": size, "length": length, "roi": roi, "generator": 0}
+        return torchgeo.samplers.RandomPatchSampler(dataset, **options)
+    return torchgeo.samplers.RandomGeoSampler(dataset, size, length=length, roi=roi)
 
 
 def old_samplers(dataset, size, length):
-    """The samplers of 0.8, which 0.10 still has."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return (
-            torchgeo.samplers.RandomGeoSampler(dataset, size, length=length),
-            torchgeo.samplers.GridGeoSampler(dataset, size, size),
-        )
+    """The samplers of 0.8, which 0.10 still has and deprecates."""
+    return (
+        torchgeo.samplers.RandomGeoSampler(dataset, size, length=length),
+        torchgeo.samplers.GridGeoSampler(dataset, size, size),
+    )
 
 
 def task_of_theirs():
@@ -135,16 +137,17 @@ class TestSamples:
 
 
 class TestSamplers:
+    @DEPRECATED
     @pytest.mark.parametrize("form", ["rasters", "benchmark"])
     def test_draw_from_our_datasets(self, world, benchmark, form):
         if form == "rasters":
             dataset = GlacierRasters(world / "train", regions=["SC"])
         else:  # its tiles have pixels of many sizes, in degrees
             dataset = BenchmarkTiles(benchmark, "train")
-        # The new grid goes over all the land between tiles, so it wants a region of interest.
+        # The new ones look for windows in all the land between tiles, so they want a region.
         first = dataset.index.geometry.iloc[0]
         for sampler in (
-            draws(dataset, 16, 6),
+            draws(dataset, 16, 6, first),
             grid(dataset, 16, first),
             *old_samplers(dataset, 16, 6),
         ):
@@ -153,6 +156,7 @@ class TestSamplers:
             assert all(batch["image"].shape[1:] == (8, 16, 16) for batch in batches)
             assert all(batch["mask"].shape[1:] == (16, 16) for batch in batches)
 
+    @DEPRECATED
     def test_a_grid_of_slices_reads_the_files_own_pixels(self, world):
         dataset = GlacierRasters(world / "train", regions=["SC"])
         first = next(i for i, t in enumerate(dataset.tiles) if t.name == "SC_train_000")
@@ -167,6 +171,7 @@ class TestSamplers:
             expected = image[:, round(row) : round(row) + 32, round(col) : round(col) + 32]
             assert torch.equal(quarter["image"], expected)
 
+    @DEPRECATED
     def test_over_two_zones_end_with_a_message_of_ours(self, tmp_path):
         dataset = two_zones(tmp_path)
         expected = r"several coordinate reference systems \(EPSG:32633, EPSG:32645\).*RandomWindows"
@@ -346,6 +351,7 @@ class TestSetOperations:
         assert batch["mask"].shape == (4, 32, 32)
         assert batch["region"].tolist() == [9] * 4
 
+    @DEPRECATED
     def test_union(self, world):
         one = GlacierRasters(world / "train", regions=["SC"], subregions=["SC1"])
         other = GlacierRasters(world / "train", regions=["SC"], subregions=["SC2"])
@@ -356,6 +362,13 @@ class TestSetOperations:
         assert all(isinstance(value, torch.Tensor) for value in batch.values())
         images = [whole(dataset)["image"].sum().item() for dataset in (one, other)]
         assert batch["image"].sum().item() == pytest.approx(sum(images), rel=1e-5)
+
+    def test_union_of_other_channels_is_refused(self, world):
+        one = GlacierRasters(world / "train", regions=["SC"])
+        other = GlacierRasters(world / "train", ("optical",), regions=["SC"])
+        both = one | other
+        with pytest.raises(InputError, match=r"image \(8, 32, 32\) and \(6, 32, 32\)"):
+            both[next(iter(grid(both, 32)))]
 
     def test_another_grid_is_refused(self, world, tmp_path):
         ours = GlacierRasters(world / "train", regions=["SC"])
@@ -451,7 +464,8 @@ class TestVersions:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Use torchgeo", DeprecationWarning)
             dataset = GlacierRasters(world / "train", regions=["SC"])
-            both = dataset | (dataset & dataset)
+            both = dataset | dataset
+            assert len(dataset & dataset)
             stack_samples([both[query] for query in grid(both, 32)])
             data = GlacierDataModule(str(world), patch_size=32, batch_size=4)
             data.setup("fit")
