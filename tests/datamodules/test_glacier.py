@@ -131,6 +131,7 @@ def test_training_windows_do_not_depend_on_workers_nor_draw_from_the_training(wo
     assert all(torch.equal(*pair) for pair in zip(*batches, strict=True))
 
 
+@pytest.mark.slow
 def test_workers_are_not_forked_from_a_process_that_runs_cuda(world, monkeypatch):
     if multiprocessing.get_start_method() != "fork":
         pytest.skip("workers are not forked here anyway")
