@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from glavitu.datasets import GlacierRasters, TileWindow
-from glavitu.datasets.plotting import MASK_COLOURS, stretched
 from glavitu.metrics import RegionConfusion
+from glavitu.pictures import MASK_COLOURS, stretched
 from glavitu.tasks import GlaViTUTask
 
 CONFIG = Path(__file__).parents[1] / "configs" / "everest.yaml"

@@ -43,7 +43,7 @@ def measure(seed: int, runs: Path) -> list[dict]:
 def run(runs: Path, seeds: list[int]) -> None:
     """Measure what is not there yet."""
     from glavitu.datasets import SyntheticGlaciers
-    from glavitu.datasets.synthetic_scenes import write_scenes
+    from glavitu.synthetic.scenes import write_scenes
 
     if not (runs / "scenes" / "scenes.csv").exists():
         write_scenes(SyntheticGlaciers(REGIONS, TILES, seed=WORLD_SEED), runs / "scenes")

@@ -31,9 +31,9 @@ from torchgeo.datasets import GeoDataset, RasterDataset
 from tqdm import tqdm
 
 from glavitu.datasets import BenchmarkTiles, GlacierRasters, SyntheticGlaciers
-from glavitu.datasets.convert import convert
 from glavitu.datasets.samplers import TileWindow
 from glavitu.features import FEATURES
+from glavitu.inventory.convert import convert
 from glavitu.windows import Window
 
 SIZE = 384

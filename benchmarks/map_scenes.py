@@ -76,8 +76,8 @@ def threshold_model() -> Any:
     """Make a model that costs next to nothing, calibrated so that all outputs are written."""
     import torch
 
-    from glavitu.calibration import Calibration
-    from glavitu.calibrators import ConfidenceCurve
+    from glavitu.confidence.calibration import Calibration
+    from glavitu.confidence.curves import ConfidenceCurve
     from glavitu.features import resolve_features
 
     class Threshold(torch.nn.Module):

@@ -27,8 +27,9 @@ def measure(seed: int, runs: Path) -> list[dict]:
     from glavitu import BenchmarkTiles, GlaViTUTask
     from glavitu.datasets import TileWindow
     from glavitu.metrics.region_confusion import confusion_counts
+    from glavitu.models.blending import predict_blended
     from glavitu.regions import region_name
-    from glavitu.windows import predict_blended, window_stride
+    from glavitu.windows import window_stride
 
     task = GlaViTUTask.from_checkpoint(best(runs / Run(seed, "global", "optical_dem").name))
     dataset = BenchmarkTiles(runs / "benchmark", "test", task.features)

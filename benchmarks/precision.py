@@ -16,11 +16,11 @@ import torch
 from strategies import SEEDS, Run, best
 
 from glavitu import BenchmarkTiles, GlaViTUTask
-from glavitu.confidence import confidence
 from glavitu.datasets import TileWindow
+from glavitu.entropy import confidence
 from glavitu.mapping import devices
 from glavitu.metrics.region_confusion import confusion_counts
-from glavitu.windows import predict_blended
+from glavitu.models.blending import predict_blended
 
 BATCH = 4
 Predict = Callable[[torch.Tensor], torch.Tensor]

@@ -46,8 +46,8 @@ def model_round(scene: Path) -> dict[str, Any]:
     """Map a scene with the published model, in turns with the bare model."""
     import torch
 
-    from glavitu.calibration import Calibration
-    from glavitu.calibrators import ConfidenceCurve
+    from glavitu.confidence.calibration import Calibration
+    from glavitu.confidence.curves import ConfidenceCurve
     from glavitu.mapping import map_scene, mapper
     from glavitu.mapping.devices import Predictor
     from glavitu.tasks import GlaViTUTask

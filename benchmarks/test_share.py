@@ -21,9 +21,9 @@ from lightning.pytorch.profilers import SimpleProfiler
 from measuring import save
 
 from glavitu import GlaViTUTask, SyntheticGlaciers
-from glavitu.calibration import fit_calibration
 from glavitu.callbacks import WorstTiles
 from glavitu.cli import main as glavitu
+from glavitu.confidence.calibration import fit_calibration
 from glavitu.metrics import Reliability
 from glavitu.report import write_report
 from glavitu.tasks.calibrate import put_calibration

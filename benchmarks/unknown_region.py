@@ -50,11 +50,11 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
     import torch
 
     from glavitu import GlacierRasters, GlaViTUTask, SyntheticGlaciers
-    from glavitu.confidence import confidence
     from glavitu.datasets import TileWindow
-    from glavitu.datasets.scene import Scene
+    from glavitu.entropy import confidence
     from glavitu.mapping.region_optimisation import optimise_region
     from glavitu.metrics.region_confusion import confusion_counts
+    from glavitu.rasters.scene import Scene
     from glavitu.regions import UNKNOWN, region_vector
 
     task = GlaViTUTask.from_checkpoint(train(region, seed, runs))

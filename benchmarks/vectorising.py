@@ -20,10 +20,10 @@ from measuring import peak_mb, save
 from rasterio.transform import from_origin
 from scipy import ndimage
 
-from glavitu.mapping.attributes import Strip
-from glavitu.mapping.outlines import outlines_from_raster
-from glavitu.mapping.uncertain_bands import confidence_bands
-from glavitu.mapping.vector_files import write_vectors
+from glavitu.outlines.attributes import Strip
+from glavitu.outlines.from_raster import outlines_from_raster
+from glavitu.outlines.uncertain_bands import confidence_bands
+from glavitu.outlines.vector_files import write_vectors
 
 CRS, GRID = "EPSG:32645", from_origin(400_000, 3_200_000, 10, 10)
 RASTERS = ("classes", "confidence", "elevation", "slope", "aspect")

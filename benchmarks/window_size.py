@@ -20,7 +20,12 @@ from strategies import SEEDS, Run, best
 from glavitu import BenchmarkTiles, GlaViTUTask
 from glavitu.datasets import TileWindow
 from glavitu.metrics.region_confusion import confusion_counts
-from glavitu.windows import centred_padding, predict_blended, window_starts, window_stride
+from glavitu.models.blending import predict_blended
+from glavitu.windows import (
+    centred_padding,
+    window_starts,
+    window_stride,
+)
 
 #: Side of a window, as a multiple of that in training, and overlap.
 CHOICES = ((1.0, 0.5), (1.5, 0.5), (2.0, 0.5), (3.0, 0.5), (2.0, 0.25))

@@ -9,7 +9,7 @@ import torch
 
 from glavitu.features import FeatureGroup
 
-from . import rasters
+from . import raster_files
 
 # Tests must not log to anybody's account, nor depend on one.
 os.environ["WANDB_MODE"] = "offline"
@@ -61,7 +61,7 @@ def write_raster(tmp_path: Path) -> Callable[..., Path]:
     """Write (bands, H, W) as a GeoTIFF in tmp_path/in."""
 
     def write(name: str, values: np.ndarray, *grid, **options) -> Path:
-        return rasters.write_raster(tmp_path / "in" / name, values, *grid, **options)
+        return raster_files.write_raster(tmp_path / "in" / name, values, *grid, **options)
 
     return write
 

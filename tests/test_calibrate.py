@@ -7,11 +7,15 @@ import pytest
 import rasterio
 import torch
 
-from glavitu.calibration import RAW_NOTICE, Calibration, fit_calibration
-from glavitu.calibrators import ConfidenceCurve
 from glavitu.cli import main
-from glavitu.confidence import confidence
+from glavitu.confidence.calibration import (
+    RAW_NOTICE,
+    Calibration,
+    fit_calibration,
+)
+from glavitu.confidence.curves import ConfidenceCurve
 from glavitu.datasets import GlacierRasters, TileWindow
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import ReliabilityHistogram
 from glavitu.regions import UNKNOWN, region_index

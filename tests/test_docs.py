@@ -28,11 +28,11 @@ from shapely.geometry import box
 
 from glavitu.cli import main
 from glavitu.datasets import SyntheticGlaciers
-from glavitu.datasets.synthetic_scenes import write_scenes
 from glavitu.regions import REGIONS
+from glavitu.synthetic.scenes import write_scenes
 
 from .models.keras_files import layout, write_weights
-from .rasters import write_raster
+from .raster_files import write_raster
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -51,7 +51,7 @@ NOT_RUN = {
     "pip install": "installs packages; .ci/run does it in an environment of its own",
     "python3 -m venv": "makes an environment; .ci/run does it",
     "pytest": "runs this",
-    "glavitu demo": "takes minutes; tests/test_demo.py runs it",
+    "glavitu demo": "takes minutes; tests/cli/test_demo.py runs it",
     "wandb sweep": "asks W&B's server; tests/test_sweeps.py runs what an agent would",
 }
 

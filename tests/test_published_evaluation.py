@@ -8,9 +8,9 @@ import rasterio
 import torch
 from lightning.pytorch import Trainer
 
-from glavitu.confidence import confidence
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import SyntheticGlaciers
+from glavitu.entropy import confidence
 from glavitu.mapping import map_scene
 from glavitu.tasks import GlaViTUTask
 

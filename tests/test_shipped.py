@@ -65,7 +65,7 @@ def test_calibrate_takes_them_too():
 
 
 def main_calibrate(config: str) -> None:
-    from glavitu import calibrate_cli
+    from glavitu.cli import calibrate as calibrate_cli
 
     calibrate_cli.run(["--checkpoint", "none.ckpt", "--config", config])
 

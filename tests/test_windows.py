@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from glavitu.errors import InputError
-from glavitu.windows import (
+from glavitu.models.blending import (
     blend_bands,
     blend_weights,
-    centred_padding,
     predict_blended,
+)
+from glavitu.windows import (
+    centred_padding,
     window_starts,
     window_stride,
 )

@@ -8,19 +8,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from glavitu.calibration_scores import (
+from glavitu.callbacks.predictions import log_figure
+from glavitu.callbacks.region_report import tested_tiles
+from glavitu.callbacks.run_folder import run_folder
+from glavitu.confidence.diagram import draw_reliability
+from glavitu.confidence.scores import (
     acquisition_scores,
     calibration_scores,
     pool,
     print_scores,
 )
-from glavitu.callbacks.predictions import log_figure
-from glavitu.callbacks.region_report import tested_tiles
-from glavitu.callbacks.run_folder import run_folder
 from glavitu.files import when_complete
 from glavitu.metrics import Reliability
 from glavitu.metrics.acquisitions import acquisitions, groupings
-from glavitu.reliability_figure import draw_reliability
 
 
 class CalibrationReport(Callback):

@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from glavitu.calibration import RAW_NOTICE, confidence_tag
 from glavitu.callbacks.run_folder import run_folder
-from glavitu.confidence import confidence
+from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
+from glavitu.entropy import confidence
 from glavitu.files import when_complete
 
 logger = logging.getLogger(__name__)

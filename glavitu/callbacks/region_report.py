@@ -15,16 +15,16 @@ from rich.table import Table
 from torch import Tensor
 
 from glavitu._version import __version__
-from glavitu.calibration import Calibration, describe_inference
 from glavitu.callbacks.predictions import log_figure
-from glavitu.callbacks.region_figure import draw_groups, draw_regions
 from glavitu.callbacks.run_folder import run_folder
+from glavitu.confidence.calibration import Calibration, describe_inference
 from glavitu.files import when_complete
-from glavitu.inference import Inference
 from glavitu.metrics import RegionConfusion, TileConfusion
 from glavitu.metrics.acquisitions import groupings
 from glavitu.metrics.region_confusion import most_probable
 from glavitu.metrics.tile_confusion import pool_tiles
+from glavitu.models.inference import Inference
+from glavitu.report.region_figure import draw_groups, draw_regions
 
 #: Titles of the tables of years and sensors.
 TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sensor"}
@@ -167,7 +167,7 @@ def pool_acquisitions(
 
     Args:
         tiles: What :meth:`glavitu.metrics.TileConfusion.table` gives.
-        calibration: What :func:`glavitu.calibration_scores.acquisition_scores` gives; nothing
+        calibration: What :func:`glavitu.confidence.scores.acquisition_scores` gives; nothing
             where confidence was not looked at.
 
     Returns:

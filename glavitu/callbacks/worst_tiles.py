@@ -16,14 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from glavitu.calibration import Calibration
 from glavitu.callbacks.region_report import tested_tiles
 from glavitu.callbacks.run_folder import run_folder
-from glavitu.confidence import confidence
-from glavitu.datasets.plotting import MASK_COLOURS, composite, stretched
+from glavitu.confidence.calibration import Calibration
+from glavitu.entropy import confidence
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
 from glavitu.metrics.region_confusion import GLACIER, confusion_counts, most_probable
+from glavitu.pictures import (
+    MASK_COLOURS,
+    composite,
+    stretched,
+)
 
 #: Largest height or width of a panel in pixels; larger tiles are thinned out.
 SIZE = 512

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from glavitu.compare.outline_files import OutlineFile
 from glavitu.errors import InputError
-from glavitu.metrics.outline_deviations import Geometries
+from glavitu.outlines.plane import Geometries
 
 #: Share of the smaller of two outlines that both must cover to show the same glacier.
 MINIMUM_OVERLAP = 0.1

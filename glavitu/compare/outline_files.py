@@ -10,9 +10,15 @@ import numpy.typing as npt
 import shapely
 from pyproj.exceptions import ProjError
 
-from glavitu.datasets.outlines import read_polygons
 from glavitu.errors import InputError
-from glavitu.metrics.outline_deviations import Geometries, centre, on_plane, plane_at, repaired
+from glavitu.outlines.plane import (
+    Geometries,
+    centre,
+    on_plane,
+    plane_at,
+    repaired,
+)
+from glavitu.outlines.read_polygons import read_polygons
 
 #: Metres after which an edge gets a vertex more: straight in one CRS is curved in another.
 PIECE = 100.0

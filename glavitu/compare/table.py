@@ -12,13 +12,15 @@ from glavitu.compare.outline_files import OutlineFile
 from glavitu.metrics.outline_deviations import (
     Distances,
     ExpertSpread,
+    distances,
+    expert_spread,
+    percent,
+)
+from glavitu.outlines.plane import (
     Geometries,
     area_km2,
     centre,
-    distances,
-    expert_spread,
     on_plane,
-    percent,
     plane_at,
     united,
 )

@@ -11,9 +11,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from glavitu.datasets.benchmark import BenchmarkTiles, is_benchmark
+from glavitu.datasets.benchmark_tiles import BenchmarkTiles, is_benchmark
+from glavitu.datasets.glacier_rasters import GlacierRasters
 from glavitu.datasets.manifest import is_manifest
-from glavitu.datasets.rasters import GlacierRasters
 from glavitu.datasets.samplers import (
     GridWindows,
     ProcessShare,

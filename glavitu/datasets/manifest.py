@@ -8,9 +8,9 @@ from datetime import date as calendar
 from pathlib import Path
 from typing import NamedTuple
 
-from glavitu.datasets.scene import SLOPE
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, FeatureGroup
+from glavitu.rasters.scene import SLOPE
 from glavitu.regions import region_index
 
 #: Columns that are not rasters.

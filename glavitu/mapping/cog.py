@@ -12,8 +12,8 @@ import rasterio
 import rasterio.shutil
 from rasterio.errors import RasterioError
 
-from glavitu.datasets.scene import Scene
 from glavitu.mapping.row_store import RowStore
+from glavitu.rasters.scene import Scene
 
 GDAL_TYPES = {"uint8": "Byte", "float32": "Float32"}
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
 from glavitu.files import when_complete
 from glavitu.mapping.region_optimisation import check_region_model, optimise_region
 from glavitu.mapping.scene_model import SceneModel
+from glavitu.rasters.scene import Scene
 from glavitu.regions import UNKNOWN, coordinate_vector, region_index, region_vector
 from glavitu.windows import Window
 

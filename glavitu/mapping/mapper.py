@@ -15,25 +15,13 @@ import rasterio
 import torch
 from tqdm import tqdm
 
-from glavitu.calibration import RAW_NOTICE
-from glavitu.datasets.scene import Scene
-from glavitu.datasets.sources import Files
-from glavitu.datasets.target_grid import target_grid
-from glavitu.datasets.units import units_of
+from glavitu.confidence.calibration import RAW_NOTICE
 from glavitu.errors import InputError
 from glavitu.files import when_complete
 from glavitu.mapping.cog import Layer, write_cog
 from glavitu.mapping.devices import Predictor, device_name
 from glavitu.mapping.location import location_encoding, optimised_region, same_for_all
-from glavitu.mapping.prediction import Finish, Layout, predict_scene
-from glavitu.mapping.preview import write_preview
-from glavitu.mapping.provenance import provenance, raster_tags
-from glavitu.mapping.row_store import RowStore
-from glavitu.mapping.scene_model import SceneModel
-from glavitu.mapping.smoothing import NODATA, smoothed_strips
-from glavitu.mapping.vector_files import check_vector_path
-from glavitu.mapping.vectors import write_vector_files
-from glavitu.mapping.workplace import (
+from glavitu.mapping.output_folder import (
     ROWS_FILE,
     RUN_FILE,
     NoDataError,
@@ -43,6 +31,18 @@ from glavitu.mapping.workplace import (
     publish,
     working,
 )
+from glavitu.mapping.prediction import Finish, Layout, predict_scene
+from glavitu.mapping.preview import write_preview
+from glavitu.mapping.provenance import provenance, raster_tags
+from glavitu.mapping.row_store import RowStore
+from glavitu.mapping.scene_model import SceneModel
+from glavitu.mapping.smoothing import NODATA, smoothed_strips
+from glavitu.mapping.vectors import write_vector_files
+from glavitu.outlines.vector_files import check_vector_path
+from glavitu.rasters.scene import Scene
+from glavitu.rasters.sources import Files
+from glavitu.rasters.target_grid import target_grid
+from glavitu.rasters.units import units_of
 from glavitu.regions import region_index
 from glavitu.windows import window_stride
 
@@ -122,10 +122,10 @@ def map_scene(
         output: Folder for ``outlines.tif`` (uint8, 1 = glacier, 255 = no data),
             ``confidence.tif`` (float32, 0 to 1, NaN = no data; calibrated where the model is, as
             the tag ``confidence`` tells), ``outlines.gpkg``
-            (:func:`~glavitu.mapping.outlines.outlines_from_raster`), where the model is calibrated
-            ``confidence_bands.gpkg`` (confidence under 0.95), ``preview.png`` and ``run.json``,
-            which tells how they were made. It is made where it does not exist; files in it appear,
-            or are replaced, only when all are complete.
+            (:func:`~glavitu.outlines.from_raster.outlines_from_raster`), where the model is
+            calibrated ``confidence_bands.gpkg`` (confidence under 0.95), ``preview.png`` and
+            ``run.json``, which tells how they were made. It is made where it does not exist; files
+            in it appear, or are replaced, only when all are complete.
         crs: Coordinate reference system of the map, such as ``'EPSG:32645'``. The map has the
             pixels of the optical raster, or of the first group's without one, where nothing else is
             said.

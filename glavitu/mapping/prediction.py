@@ -13,17 +13,23 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from glavitu.calibration import Calibration
-from glavitu.confidence import confidence
-from glavitu.datasets.scene import Scene
+from glavitu.confidence.calibration import Calibration
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
-from glavitu.mapping.ahead import ahead, beside
 from glavitu.mapping.devices import Predictor
 from glavitu.mapping.location import LocationOf
-from glavitu.mapping.outlines import GLACIER
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.smoothing import NODATA
-from glavitu.windows import Padding, Window, blend_bands, centred_padding, window_starts
+from glavitu.models.blending import blend_bands
+from glavitu.outlines.from_raster import GLACIER
+from glavitu.rasters.scene import Scene
+from glavitu.threads import ahead, beside
+from glavitu.windows import (
+    Padding,
+    Window,
+    centred_padding,
+    window_starts,
+)
 
 #: Rows of pixels: the image (C, rows, W), and whether there is data (rows, W).
 Piece = tuple[Tensor, npt.NDArray[np.bool_]]

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from rasterio.enums import Resampling
 
-from glavitu.datasets.plotting import composite, stretched
-from glavitu.datasets.scene import Scene
+from glavitu.pictures import composite, stretched
+from glavitu.rasters.scene import Scene
 
 OUTLINE_COLOUR = "#ffd21f"
 NODATA_COLOUR = "#d8d8d8"

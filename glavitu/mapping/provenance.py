@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from glavitu._version import __version__
-from glavitu.calibration import confidence_tag, describe_inference
+from glavitu.confidence.calibration import confidence_tag, describe_inference
 from glavitu.mapping.devices import precision_on
 from glavitu.mapping.scene_model import SceneModel
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from glavitu.confidence import confidence
-from glavitu.datasets.scene import Scene
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.mapping.scene_model import SceneModel
+from glavitu.rasters.scene import Scene
 from glavitu.regions import UNKNOWN
 from glavitu.windows import Window
 

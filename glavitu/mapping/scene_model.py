@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from glavitu.calibration import Calibration
+from glavitu.confidence.calibration import Calibration
 from glavitu.features import FeatureGroup
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import geopandas
 import rasterio
 
-from glavitu.datasets.scene import Scene
-from glavitu.mapping.attributes import ReadStrip, Strip
-from glavitu.mapping.outlines import outlines_from_raster
-from glavitu.mapping.uncertain_bands import confidence_bands
-from glavitu.mapping.vector_files import write_vectors
+from glavitu.outlines.attributes import ReadStrip, Strip
+from glavitu.outlines.from_raster import outlines_from_raster
+from glavitu.outlines.uncertain_bands import confidence_bands
+from glavitu.outlines.vector_files import write_vectors
+from glavitu.rasters.scene import Scene
 from glavitu.windows import Window
 
 #: By how many pixels outlines may be straightened where the classes are smoothed.

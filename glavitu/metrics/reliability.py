@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from glavitu.confidence import confidence
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics.region_confusion import GLACIER, most_probable
 from glavitu.regions import UNKNOWN
@@ -124,7 +124,7 @@ class ReliabilityHistogram(NamedTuple):
 
         Args:
             curve: Maps confidence to confidence, both in [0, 1], elementwise, such as a
-                :class:`~glavitu.calibrators.ConfidenceCurve`.
+                :class:`~glavitu.confidence.curves.ConfidenceCurve`.
         """
         mapped = curve(self.confidence).nan_to_num(0.0)  # bins without pixels
         index = bin_index(mapped, self.counts.shape[-1])
@@ -137,7 +137,7 @@ class ReliabilityHistogram(NamedTuple):
 class Reliability(Metric):
     """Streams the reliability histogram of raw confidence, and the Brier score, per region.
 
-    Raw confidence is 1 - H (:func:`~glavitu.confidence.confidence`), and a pixel is right where the
+    Raw confidence is 1 - H (:func:`~glavitu.entropy.confidence`), and a pixel is right where the
     most probable class is the true one. The state is summed over processes and is exact.
 
     Args:

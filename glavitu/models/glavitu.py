@@ -122,7 +122,7 @@ class GlaViTU(nn.Module):
         """
         from glavitu.models.keras import load_keras  # h5py only where it is needed
 
-        return load_keras(path, features)
+        return load_keras(path, lambda classes, location: cls(features, classes, location))
 
 
 def check_size(height: int, width: int) -> None:

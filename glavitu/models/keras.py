@@ -7,9 +7,10 @@ same order, which makes the expected list a walk over its modules.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -18,11 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from glavitu.errors import InputError
-from glavitu.features import FeatureLike
-from glavitu.models.glavitu import GlaViTU
 from glavitu.models.setr import Attention, PositionalEmbedding
 
 Array = npt.NDArray[np.float32]
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 @dataclass
@@ -54,8 +54,13 @@ class Expected:
             self.tensor.copy_(array.reshape(self.tensor.shape))
 
 
-def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
-    """Build GlaViTU from a published weight file; see :meth:`GlaViTU.from_keras`."""
+def load_keras(path: str | Path, build: Callable[[int, int | None], AnyModel]) -> AnyModel:
+    """Fill GlaViTU from a published weight file; see :meth:`GlaViTU.from_keras`.
+
+    Args:
+        path: The file.
+        build: Makes the model for a number of classes, and a length of the location vector or None.
+    """
     path = Path(path)
     layers = _read(path)
     stored = [weight for layer in layers for weight in layer]
@@ -70,7 +75,8 @@ def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
             f"{path}: has {len(layers)} layers with weights ({names}), but GlaViTU has {bodies} "
             "and one or two heads; is it another model's file?"
         )
-    model = GlaViTU(features, stored[-1].values.shape[-1], location_size)
+    built = build(stored[-1].values.shape[-1], location_size)
+    model: Any = built
     modules: list[tuple[str, nn.Module]] = [("fusion", model.fusion)]
     modules += [("setr", model.setr), ("resunet", model.resunet)]
     if heads == 2:
@@ -86,10 +92,10 @@ def load_keras(path: str | Path, features: Sequence[FeatureLike]) -> GlaViTU:
     _check(path, stored, expected, model)
     for source, target in zip(stored, expected, strict=True):
         target.fill(source.values)
-    return model.eval()
+    return built.eval()
 
 
-def _check(path: Path, stored: list[Stored], expected: list[Expected], model: GlaViTU) -> None:
+def _check(path: Path, stored: list[Stored], expected: list[Expected], model: Any) -> None:
     names = ", ".join(group.name for group in model.features)
     advice = f"Check that the model was trained with the features {names}, in this order"
     for source, target in zip(stored, expected, strict=False):

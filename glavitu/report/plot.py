@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glavitu.callbacks.region_figure import spread
+from glavitu.report.region_figure import spread
 from glavitu.report.runs import Run
 
 #: Pixels: height of an IoU of 1, space between regions, width that the bars fit into if they can.

@@ -9,13 +9,17 @@ import torch
 from tqdm import tqdm
 
 from glavitu._version import __version__
-from glavitu.calibration import Calibration, describe_inference, fit_calibration
-from glavitu.calibration_scores import calibration_scores, pool
-from glavitu.calibrators import CALIBRATORS
+from glavitu.confidence.calibration import (
+    Calibration,
+    describe_inference,
+    fit_calibration,
+)
+from glavitu.confidence.curves import CALIBRATORS
+from glavitu.confidence.diagram import draw_reliability
+from glavitu.confidence.scores import calibration_scores, pool
 from glavitu.errors import InputError
 from glavitu.files import when_complete
 from glavitu.metrics import Reliability
-from glavitu.reliability_figure import draw_reliability
 from glavitu.tasks.checkpoints import read_checkpoint
 from glavitu.tasks.glavitu import GlaViTUTask
 
@@ -29,7 +33,7 @@ class FittedCalibration(NamedTuple):
     Attributes:
         calibration: The curves.
         reliability: The counts that they were fitted to.
-        scores: See :func:`glavitu.calibration_scores.calibration_scores`.
+        scores: See :func:`glavitu.confidence.scores.calibration_scores`.
     """
 
     calibration: Calibration

@@ -14,19 +14,19 @@ from torchmetrics import MeanMetric
 from torchmetrics.segmentation import MeanIoU
 
 from glavitu._version import __version__
-from glavitu.calibration import Calibration, describe_inference
+from glavitu.confidence.calibration import Calibration, describe_inference
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, resolve_features
-from glavitu.inference import Inference, check_ensemble
 from glavitu.losses import FocalLoss
 from glavitu.metrics import RegionConfusion
 from glavitu.metrics.region_confusion import most_probable
 from glavitu.models import GlaViTU
+from glavitu.models.blending import predict_blended
+from glavitu.models.build import build_model, set_momentum
 from glavitu.models.compiling import can_compile
+from glavitu.models.inference import Inference, check_ensemble
 from glavitu.regions import UNKNOWN, region_vector
-from glavitu.tasks.architectures import build_model, set_momentum
 from glavitu.tasks.checkpoints import check_fit, read_checkpoint, start_from
-from glavitu.windows import predict_blended
 
 
 class GlaViTUTask(LightningModule):

@@ -10,7 +10,7 @@ from glavitu.datamodules import GlacierDataModule
 from glavitu.features import FeatureGroup
 from glavitu.metrics import RegionConfusion
 
-from ..rasters import UTM, write_raster
+from ..raster_files import UTM, write_raster
 
 PLAIN = FeatureGroup("plain", ("value",), (0.0,), (1.0,))
 

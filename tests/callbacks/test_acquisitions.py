@@ -11,7 +11,7 @@ from PIL import Image
 from glavitu.callbacks import CalibrationReport, RegionReport
 from glavitu.report import write_report
 
-from ..rasters import UTM, write_raster
+from ..raster_files import UTM, write_raster
 from .echo import Echo, data_module, write_tile
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from glavitu import __version__
 from glavitu.callbacks import RegionReport, WorstTiles
-from glavitu.callbacks.region_figure import draw_regions, spread
 from glavitu.metrics import TileConfusion
+from glavitu.report.region_figure import draw_regions, spread
 
 from .echo import Echo, data_module, write_tile
 

@@ -17,7 +17,7 @@ from glavitu.features import FeatureGroup
 from glavitu.transforms import Augmentation
 from glavitu.windows import Window
 
-from ..rasters import write_raster
+from ..raster_files import write_raster
 
 GREY = FeatureGroup("grey", ("grey",), (0,), (1,))
 UNCHANGED = Augmentation(0, 0, 0, crop=0, contrast=0, occlusion=0, shift=0, noise=0)

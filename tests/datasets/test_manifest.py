@@ -9,7 +9,7 @@ from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.regions import region_index
 
-from ..rasters import write_raster
+from ..raster_files import write_raster
 
 PLAIN = FeatureGroup("plain", ("value",), (0.0,), (1.0,))
 OTHER = FeatureGroup("other", ("value",), (0.0,), (1.0,))

@@ -22,7 +22,7 @@ from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.windows import Window
 
-from ..rasters import UTM, write_raster
+from ..raster_files import UTM, write_raster
 
 #: Of the samplers of 0.8.
 DEPRECATED = pytest.mark.filterwarnings("ignore:Use torchgeo:DeprecationWarning")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from glavitu.calibration import Calibration
+from glavitu.confidence.calibration import Calibration
 from glavitu.features import FeatureGroup
 
 

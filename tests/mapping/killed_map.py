@@ -12,7 +12,13 @@ from pathlib import Path
 import torch
 
 from glavitu.features import FeatureGroup
-from glavitu.mapping import map_scene, mapper, workplace
+from glavitu.mapping import (
+    map_scene,
+    mapper,
+)
+from glavitu.mapping import (
+    output_folder as workplace,
+)
 from tests.mapping.conftest import TinyModel
 
 PLAIN = FeatureGroup("plain", ("value",), (0.0,), (1.0,))

@@ -12,7 +12,7 @@ import torch
 from glavitu.features import FeatureGroup
 from glavitu.mapping import map_scene
 from tests.mapping.conftest import TinyModel
-from tests.rasters import write_raster
+from tests.raster_files import write_raster
 
 PLAIN = FeatureGroup("plain", ("value",), (0.0,), (1.0,))
 

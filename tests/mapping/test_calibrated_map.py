@@ -6,8 +6,8 @@ import pytest
 import rasterio
 import torch
 
-from glavitu.calibration import Calibration
-from glavitu.calibrators import ConfidenceCurve
+from glavitu.confidence.calibration import Calibration
+from glavitu.confidence.curves import ConfidenceCurve
 from glavitu.errors import InputError
 from glavitu.mapping import map_scene
 from glavitu.regions import region_index

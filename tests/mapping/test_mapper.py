@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from glavitu.cli import main
-from glavitu.confidence import confidence
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.mapping import map_scene

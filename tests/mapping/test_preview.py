@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from rasterio.transform import Affine, from_origin
 
-from glavitu.datasets.plotting import composite, stretched
-from glavitu.datasets.scene import Scene
 from glavitu.features import DEM, OPTICAL, FeatureGroup
 from glavitu.mapping import outlines_from_raster, write_preview
+from glavitu.pictures import composite, stretched
+from glavitu.rasters.scene import Scene
 
 RGB = FeatureGroup("rgb", ("red", "green", "blue"), (0.0,) * 3, (255.0,) * 3)
 VELOCITY = FeatureGroup("velocity", ("east", "north"), (0.0,) * 2, (1.0,) * 2)

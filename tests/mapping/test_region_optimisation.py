@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.mapping.region_optimisation import optimise_region
+from glavitu.rasters.scene import Scene
 from glavitu.regions import region_index
 from glavitu.tasks import GlaViTUTask
 

@@ -16,7 +16,8 @@ import rasterio
 import torch
 
 from glavitu.errors import InputError
-from glavitu.mapping import map_scene, workplace
+from glavitu.mapping import map_scene
+from glavitu.mapping import output_folder as workplace
 
 NAMES = ["confidence.tif", "outlines.gpkg", "outlines.tif", "preview.png", "run.json"]
 HEIGHT, WIDTH = 150, 70

@@ -9,10 +9,11 @@ import pytest
 import rasterio
 import torch
 
-from glavitu.datasets.scene import Scene
 from glavitu.errors import InputError
 from glavitu.mapping import map_scene, mapper
-from glavitu.windows import predict_blended, window_stride
+from glavitu.models.blending import predict_blended
+from glavitu.rasters.scene import Scene
+from glavitu.windows import window_stride
 
 
 def read(path):

@@ -11,9 +11,9 @@ import torch
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from shapely.geometry import box
 
-from glavitu.calibration import Calibration
-from glavitu.calibrators import fit_curve
 from glavitu.cli import main
+from glavitu.confidence.calibration import Calibration
+from glavitu.confidence.curves import fit_curve
 from glavitu.datasets import SyntheticGlaciers
 from glavitu.tasks import GlaViTUTask
 

@@ -7,12 +7,14 @@ import shapely
 from shapely import box
 
 from glavitu.metrics.outline_deviations import (
-    area_km2,
-    centre,
     distances,
     expert_spread,
-    on_plane,
     percent,
+)
+from glavitu.outlines.plane import (
+    area_km2,
+    centre,
+    on_plane,
     plane_at,
     united,
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from glavitu.confidence import confidence
+from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import Reliability, ReliabilityHistogram
 from glavitu.metrics.reliability import RESOLUTION, bin_index

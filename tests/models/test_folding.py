@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glavitu.confidence import confidence
+from glavitu.entropy import confidence
 from glavitu.models import FusedSegmenter, GlaViTU
 from glavitu.models.folding import fold_batch_norms
 

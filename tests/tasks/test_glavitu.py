@@ -421,7 +421,7 @@ def member(seed=0, **options) -> GlaViTUTask:
 
 
 class TestInference:
-    """What predictions are the mean of; tests/test_inference.py has the means themselves."""
+    """What predictions are the mean of; tests/models/test_inference.py has the means themselves."""
 
     @pytest.fixture
     def paths(self, tmp_path) -> list[str]:

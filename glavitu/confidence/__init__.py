@@ -1,0 +1,1 @@
+"""Confidence: its calibration, and how well it is calibrated."""

@@ -1,0 +1,301 @@
+"""What `glavitu info` tells of data: tiles, regions, feature groups, glacier share and bounds."""
+
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import pandas as pd
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tqdm import tqdm
+
+from glavitu.datasets.benchmark_files import (
+    DAMAGE,
+    DEGREES,
+    OUTLINES,
+    SPLITS,
+    ReleasedTile,
+    describe,
+    is_benchmark,
+    open_release,
+    released_in,
+    split_of,
+    tile_names,
+    tiles_of,
+)
+from glavitu.datasets.manifest import is_manifest
+from glavitu.errors import InputError
+from glavitu.inventory.faults import (
+    Fault,
+    folder_faults,
+    read_array,
+    released_faults,
+)
+from glavitu.inventory.tile_folder import (
+    TileFolder,
+    find_folders,
+    in_order,
+    open_raster,
+    read_labels,
+)
+from glavitu.regions import region_index, region_name
+
+#: More subregions than these are counted and not named.
+NAMED_SUBREGIONS = 4
+
+BOUNDS = ("west", "south", "east", "north")
+COLUMNS = ("split", "name", "region", "subregion", "groups", "pixels", "glacier", *BOUNDS)
+
+Row = dict[str, Any]
+
+
+class Examination(NamedTuple):
+    """What reading everything has shown.
+
+    Attributes:
+        tiles: What :func:`inventory` gives, of the tiles that can be described.
+        faults: All that is wrong.
+        examined: Number of tiles that were found.
+    """
+
+    tiles: pd.DataFrame
+    faults: list[Fault]
+    examined: int
+
+
+def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
+    """List the tiles of the benchmark or of one's own data.
+
+    Of the pixels only the outlines are read.
+
+    Args:
+        path: A released HDF5 file, a folder of them, a folder with tiles as GeoTIFFs, or a
+            manifest of scenes.
+        progress: Show a progress bar.
+
+    Returns:
+        One row per tile: ``split`` (empty where unknown), ``name``, ``region`` (code),
+        ``subregion``, ``groups`` (tuple of names), ``pixels`` (without padding), ``glacier``
+        (pixels, NaN without outlines), and ``west``, ``south``, ``east``, ``north`` in degrees
+        (EPSG:4326).
+
+    Raises:
+        InputError: If there is no tile, or one cannot be described.
+    """
+    path = Path(path)
+    rows: list[Row] = []
+    if _is_released(path):
+        for file in released_in(path):
+            tiles = tiles_of(file)
+            with open_release(file) as release:
+                for tile in tqdm(tiles, desc=file.name, disable=not progress):
+                    try:
+                        rows.append(_released_row(tile, release[tile.name]))
+                    except InputError as error:
+                        raise InputError(
+                            f"{file}: tile {tile.name}: {error}. Download the file again; "
+                            f"`glavitu info --check {file}` lists every fault"
+                        ) from error
+    else:
+        folders = tqdm(find_folders(path), desc="tiles", disable=not progress)
+        rows += [_folder_row(tile) for tile in folders]
+    if not rows:
+        raise InputError(f"{path}: holds no tile; download it again")
+    return _frame(rows)
+
+
+def examine(path: str | Path, progress: bool = True) -> Examination:
+    """Read everything, list the tiles and whatever is wrong with them.
+
+    Args:
+        path: As for :func:`inventory`.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If there is neither a file nor a folder to examine.
+    """
+    path = Path(path)
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    examined = 0
+    if _is_released(path):
+        for file in released_in(path):
+            try:
+                release = open_release(file)
+                names = tile_names(file, release)
+            except InputError as error:
+                faults.append(Fault(file, "", str(error).removeprefix(f"{file}: ")))
+                continue
+            with release:
+                for name in tqdm(names, desc=file.name, disable=not progress):
+                    examined += 1
+                    found = list(released_faults(release, name))
+                    faults += [Fault(file, name, problem) for problem in found]
+                    with suppress(*(DAMAGE if found else ())):
+                        tile = describe(file, name, release[name])
+                        rows.append(_released_row(tile, release[name]))
+    else:
+        for folder in tqdm(find_folders(path), desc="tiles", disable=not progress):
+            examined += 1
+            faults += folder_faults(folder)
+            with suppress(InputError):
+                rows.append(_folder_row(folder))
+    if not examined and not faults:
+        raise InputError(f"{path}: holds no tile; download it again")
+    return Examination(_frame(rows), faults, examined)
+
+
+def faults(path: str | Path, progress: bool = True) -> list[Fault]:
+    """Read everything and list whatever is wrong.
+
+    Args:
+        path: As for :func:`inventory`.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If there is neither a file nor a folder to examine.
+    """
+    return examine(path, progress).faults
+
+
+def summary(tiles: pd.DataFrame) -> pd.DataFrame:
+    """Sum up tiles by split and region, and all of them in the last row.
+
+    Args:
+        tiles: What :func:`inventory` gives.
+
+    Returns:
+        ``split``, ``region``, ``tiles`` (number), ``subregions`` (tuple of names), ``groups``
+        (number of tiles by feature group), ``glacier_share`` (0 to 1, of the area of the tiles
+        with outlines; NaN without any), and the bounds in degrees.
+    """
+    parts = tiles.groupby(["split", "region"], sort=False)
+    rows = [_total(str(split), str(region), part) for (split, region), part in parts]
+    return pd.DataFrame([*rows, _total("total", "", tiles)])
+
+
+def print_summary(table: pd.DataFrame, title: str) -> None:
+    """Print a table of regions on the terminal.
+
+    Args:
+        table: What :func:`summary` gives.
+        title: What stands above it.
+    """
+    shown = Table(title=escape(title), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("split")
+    shown.add_column("region")
+    shown.add_column("tiles", justify="right")
+    shown.add_column("subregions", max_width=12)
+    shown.add_column("feature groups")
+    shown.add_column("glacier %", justify="right", max_width=7)
+    for name in BOUNDS:
+        shown.add_column(f"{name[0].upper()} °", justify="right", no_wrap=True)
+    known = set(table["groups"].iloc[-1])
+    for row in table.to_dict("records"):
+        is_total = row["split"] == "total"
+        if is_total:
+            shown.add_section()
+        counted = _counted(row["groups"], row["tiles"])
+        # Where nothing is missing the names stand in the last row alone.
+        complete = len(table) > 2 and set(counted) == known and not is_total
+        shown.add_row(
+            row["split"],
+            row["region"],
+            f"{row['tiles']:,}",
+            escape(_few(row["subregions"])),
+            "all" if complete else escape(", ".join(counted)),
+            "" if pd.isna(row["glacier_share"]) else f"{100 * row['glacier_share']:.1f}",
+            *(f"{row[name]:.2f}" for name in BOUNDS),
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 100)
+    console.print(shown)
+
+
+def _is_released(path: Path) -> bool:
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; check the path")
+    return (path.is_file() and not is_manifest(path)) or is_benchmark(path)
+
+
+def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
+    (top, left), (_, _, height, width) = tile.padding, tile.extent
+    labels = read_array(group, OUTLINES)[top : top + height, left : left + width, 1]
+    return {
+        "split": split_of(tile.path) or "",
+        "name": tile.name,
+        "region": region_name(tile.region),
+        "subregion": tile.subregion,
+        "groups": tuple(in_order(tile.groups)),
+        "pixels": height * width,
+        "glacier": int((labels == 1).sum()),
+        **dict(zip(BOUNDS, tile.bounds, strict=True)),
+    }
+
+
+def _folder_row(tile: TileFolder) -> Row:
+    rasters = tile.rasters()
+    if not rasters:
+        raise InputError(f"{tile.path}: holds no GeoTIFF; check the column scene of the manifest")
+    name, first = next(iter(rasters.items()))
+    labels = tile.labels()
+    with open_raster(name, first) as scene:
+        try:
+            region = region_index(tile.region or scene.tags.get("region"))
+        except InputError as error:
+            raise InputError(f"{first}: tag region: {error}") from None
+        glacier = None if labels is None else sum(int(m.sum()) for m in read_labels(labels, scene))
+        bounds = array_bounds(scene.height, scene.width, scene.transform)
+        return {
+            "split": tile.split,
+            "name": tile.name,
+            "region": region_name(region),
+            "subregion": scene.tags.get("subregion", ""),
+            "groups": tuple(rasters),
+            "pixels": scene.height * scene.width,
+            "glacier": glacier,
+            **dict(zip(BOUNDS, transform_bounds(scene.crs, DEGREES, *bounds), strict=True)),
+        }
+
+
+def _frame(rows: list[Row]) -> pd.DataFrame:
+    order = {split: place for place, split in enumerate(SPLITS)}
+    rows = sorted(rows, key=lambda row: (order.get(row["split"], -1), row["region"], row["name"]))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"glacier": float})
+
+
+def _total(split: str, region: str, tiles: pd.DataFrame) -> Row:
+    labelled = tiles[tiles["glacier"].notna()]
+    counts = Counter(name for groups in tiles["groups"] for name in groups)
+    return {
+        "split": split,
+        "region": region,
+        "tiles": len(tiles),
+        "subregions": tuple(sorted(set(tiles["subregion"]) - {""})),
+        "groups": {name: counts[name] for name in in_order(counts)},
+        "glacier_share": labelled["glacier"].sum() / labelled["pixels"].sum()
+        if len(labelled)
+        else float("nan"),
+        "west": tiles["west"].min(),
+        "south": tiles["south"].min(),
+        "east": tiles["east"].max(),
+        "north": tiles["north"].max(),
+    }
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= NAMED_SUBREGIONS else str(len(names))
+
+
+def _counted(groups: dict[str, int], tiles: int) -> list[str]:
+    """Name the groups, and say how many tiles have those that not all have."""
+    return [
+        name if count == tiles else f"{name} ({count} of {tiles})" for name, count in groups.items()
+    ]

@@ -1,0 +1,176 @@
+"""A tile as a folder of GeoTIFFs: what is in it, without a word on which groups a model wants."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from glavitu.datasets.benchmark_files import OUTLINES, SPLITS
+from glavitu.datasets.labels import open_outlines
+from glavitu.datasets.manifest import is_manifest, read_manifest
+from glavitu.errors import InputError
+from glavitu.features import DEM, FEATURES, FeatureGroup
+from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from glavitu.rasters.scene import Scene
+from glavitu.windows import Window
+
+#: Rows of a raster that are read at once.
+STRIP = 512
+
+
+class TileFolder(NamedTuple):
+    """A folder with a raster per feature group, and outlines beside them.
+
+    Attributes:
+        path: The folder; of a scene whose manifest names every file, the manifest.
+        split: ``'train'``, ``'val'`` or ``'test'``, empty where its path does not tell.
+        name: Path of the folder below its split, joined by ``_``.
+        files: Rasters that a manifest names, by feature group; they take the place of the folder's.
+        outlines: The same of the outlines.
+        region: Code of the region as a manifest has it, empty where the rasters tell.
+    """
+
+    path: Path
+    split: str
+    name: str
+    files: Mapping[str, Path] = MappingProxyType({})
+    outlines: Path | None = None
+    region: str = ""
+
+    def rasters(self) -> dict[str, Path]:
+        """Return the rasters by the name of their group, in the order of :func:`in_order`."""
+        beside = self.path.iterdir() if self.path.is_dir() else ()
+        found = {path.stem: path for path in beside if _is_raster(path)} | dict(self.files)
+        return {name: found[name] for name in in_order(found)}
+
+    def labels(self) -> Path | None:
+        """Return the file of the outlines, None where there is none.
+
+        Raises:
+            InputError: If there are several.
+        """
+        if self.outlines is not None:
+            return self.outlines
+        suffixes = RASTER_SUFFIXES + VECTOR_SUFFIXES
+        found = [p for p in self.path.glob(f"{OUTLINES}.*") if p.suffix.lower() in suffixes]
+        if len(found) > 1:
+            names = ", ".join(sorted(path.name for path in found))
+            raise InputError(f"{self.path}: has several outlines, {names}; keep one")
+        return found[0] if found else None
+
+
+def find_folders(root: Path) -> list[TileFolder]:
+    """Find the folders of tiles, which are those with a raster that is not the outlines.
+
+    Args:
+        root: Folder with ``train``, ``val`` and ``test`` below it, or with tiles, or a tile; or a
+            manifest, whose scenes are for tests.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if is_manifest(root):
+        return [
+            TileFolder(
+                scene.folder or root,
+                "test",
+                scene.name,
+                scene.files,
+                scene.outlines,
+                scene.region,
+            )
+            for scene in read_manifest(root, None)
+        ]
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
+    parents = {path.parent for path in root.rglob("*") if _is_raster(path)}
+    folders = []
+    for path in sorted(parents):
+        parts = path.relative_to(root).parts
+        # Hidden folders are unfinished ones.
+        if any(part.startswith(".") for part in parts):
+            continue
+        split = parts[0] if parts and parts[0] in SPLITS else ""
+        name = "_".join(parts[1:] if split else parts) or path.resolve().name
+        folders.append(TileFolder(path, split, name))
+    if not folders:
+        raise InputError(
+            f"{root}: holds neither HDF5 files whose names tell their split, such as train.hdf5, "
+            "nor folders with GeoTIFFs; give the folder of the benchmark or of your tiles"
+        )
+    return folders
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort feature groups: those of the benchmark in its order, then others by their names.
+
+    Args:
+        names: Of feature groups.
+    """
+    known = list(FEATURES)
+    return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
+
+
+def open_raster(name: str, path: Path) -> Scene:
+    """Open the raster of one feature group.
+
+    Args:
+        name: Name of the group; one of the benchmark's, or any other.
+        path: The raster.
+
+    Raises:
+        InputError: If it cannot be read, has no place on the Earth, or is of one of the
+            benchmark's groups and has another number of bands.
+    """
+    with warnings.catch_warnings():
+        # The scene says so as an error.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as file:
+                bands = int(file.count)
+        except RasterioError:
+            bands = 1  # The scene says why it cannot be opened.
+        return Scene({name: path}, [_group(name, bands)])
+
+
+def read_labels(path: Path, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
+    """Read outlines on the grid of a raster from top to bottom, 1 = glacier.
+
+    Args:
+        path: Their file, a raster or polygons.
+        scene: A raster of the same tile.
+
+    Raises:
+        InputError: If they cannot be read, lie elsewhere, or hold something else than 0 and 1.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        outlines = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
+    for strip in strips(scene):
+        yield outlines.read(strip)
+
+
+def strips(scene: Scene) -> Iterator[Window]:
+    """Divide a raster of any size into windows that fit into memory."""
+    for row in range(0, scene.height, STRIP):
+        yield Window(row, 0, min(STRIP, scene.height - row), scene.width)
+
+
+def _is_raster(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.suffix.lower() in (".tif", ".tiff") and path.stem != OUTLINES and not hidden
+
+
+def _group(name: str, bands: int) -> FeatureGroup:
+    """Return the group that a raster should hold; an unknown one has as many bands as it likes."""
+    if name == DEM.name and bands == 1:
+        return FeatureGroup(name, DEM.channels[:1], DEM.minimum[:1], DEM.maximum[:1])
+    if name in FEATURES:
+        return FEATURES[name]
+    return FeatureGroup(name, tuple(map(str, range(1, bands + 1))), (0.0,) * bands, (1.0,) * bands)

@@ -1,0 +1,1 @@
+"""Outlines: from pixels to polygons and back, and what is measured of them."""

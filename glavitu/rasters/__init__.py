@@ -1,0 +1,1 @@
+"""Pixels of files on one grid, without a model."""

@@ -1,0 +1,240 @@
+"""Which files, and which of their bands, give the channels of each feature group."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from glavitu.errors import InputError
+from glavitu.features import DEM, FeatureGroup
+from glavitu.rasters.raster_file import (
+    SCALED_TAG,
+    OpenFiles,
+    RasterFile,
+)
+from glavitu.rasters.units import SLOPE, Units
+
+#: What may be given for a feature group: a raster, several that make a mosaic or are one channel
+#: each, or a folder of rasters that make a mosaic.
+Files = str | Path | Sequence[str | Path]
+
+#: Suffixes of what is taken from a folder.
+SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
+
+#: Files of each part of a group's channels, those that count most first.
+Parts = list[list[RasterFile]]
+
+
+def list_files(files: Files) -> list[Path]:
+    """List rasters; those of a folder are sorted by name, hidden files and sidecars left out.
+
+    Args:
+        files: A raster, several, or a folder.
+
+    Raises:
+        InputError: If a folder holds no raster, or none is given.
+    """
+    if isinstance(files, str | Path):
+        path = Path(files)
+        if not path.is_dir():
+            return [path]
+        found = sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
+        if not found:
+            raise InputError(
+                f"{path} cannot be read: the folder holds no raster ({', '.join(SUFFIXES)}); name "
+                "a file, or the folder that holds them"
+            )
+        return found
+    several = [file for item in files for file in list_files(item)]
+    if not several:
+        raise InputError("an empty list of rasters was given; name at least one file")
+    return several
+
+
+def takes_slope(group: FeatureGroup) -> bool:
+    """Tell whether a group's second channel is slope, which can be computed from the first."""
+    return group.name == DEM.name and group.channels == DEM.channels
+
+
+def check_names(files: Mapping[str, Files], groups: Sequence[FeatureGroup]) -> None:
+    """Check that there are files for the groups, and for nothing else.
+
+    Args:
+        files: Files by the name of their group.
+        groups: The model's feature groups.
+
+    Raises:
+        InputError: If a group has no file, or a file no group.
+    """
+    names = [group.name for group in groups]
+    known = {*names, SLOPE} if any(map(takes_slope, groups)) else set(names)
+    extra = [f"{name} ({_shown(given)})" for name, given in files.items() if name not in known]
+    missing = [name for name in names if name not in files]
+    if missing:
+        unused = f" It does not use {', '.join(extra)}; is a name misspelt?" if extra else ""
+        raise InputError(
+            f"no file for {', '.join(missing)}: the model needs a raster for each of "
+            f"{', '.join(names)}; give the missing ones.{unused}"
+        )
+    if extra:
+        raise InputError(
+            f"the model does not use {', '.join(extra)}; it was trained on {', '.join(names)}. "
+            "Leave the others out, or choose a checkpoint that uses them"
+        )
+
+
+def open_parts(
+    files: Mapping[str, Files],
+    groups: Sequence[FeatureGroup],
+    units: Mapping[str, Units],
+    opened: OpenFiles,
+) -> dict[str, Parts]:
+    """Find the bands of each group in files of its own.
+
+    Each file of a group has all of its channels, in order; several make a mosaic. Several files
+    with one band each, as many as the group has channels, are its channels in the order given (not
+    so for elevation, which is one channel in any number of files). A folder's files have no order
+    and always make a mosaic.
+
+    Args:
+        files: Files by the name of their group, or ``'slope'``.
+        groups: The model's feature groups.
+        units: Units by the same names.
+        opened: Where files are opened.
+
+    Returns:
+        By the name of the group, in the order of the files; one part has all channels, or there is
+        one for each. The part for slope is not there where it has to be computed.
+
+    Raises:
+        InputError: If a file is missing or unreadable, or has another number of bands.
+    """
+    check_names(files, groups)
+    found = {
+        name: [RasterFile.open(path, opened) for path in list_files(given)]
+        for name, given in files.items()
+    }
+    parts: dict[str, Parts] = {}
+    by_name = {group.name: group for group in groups}
+    for name, given in files.items():
+        if name not in by_name:
+            continue  # slope, which goes with elevation
+        if takes_slope(by_name[name]):
+            parts[name] = _dem_parts(by_name[name], found, units)
+        else:
+            own = units.get(name, Units())
+            parts[name] = _parts(by_name[name], given, found[name], own)
+    return parts
+
+
+def slice_parts(
+    path: Path, groups: Sequence[FeatureGroup], units: Mapping[str, Units], opened: OpenFiles
+) -> dict[str, Parts]:
+    """Find the bands of each group in one file that has those of all groups, in order.
+
+    Arguments, what is returned and errors are as for :func:`open_parts`.
+    """
+    wanted = sum(map(len, groups))
+    file = RasterFile.open(path, opened)
+    whole = file.holding(wanted)
+    if whole is None:
+        names = ", ".join(f"{group.name} {len(group)}" for group in groups)
+        raise InputError(
+            f"{path} has {len(file.bands)} band(s), but the groups need {wanted}, in this "
+            f"order: {names}; write a file with these bands, or give one file per group"
+        )
+    parts: dict[str, Parts] = {}
+    first = 0
+    for group in groups:
+        part = whole.part(range(first, first + len(group)))
+        parts[group.name] = [[part.stored_as(_units_of_bands(group, units))]]
+        first += len(group)
+    return parts
+
+
+def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Units) -> Parts:
+    whole = [file.holding(len(group)) for file in files]
+    if None not in whole:
+        return [[file.stored_as([units] * len(group)) for file in whole if file is not None]]
+    single = [file.holding(1) for file in files]
+    stack = len(files) == len(group) and None not in single
+    if stack and not isinstance(given, str | Path):
+        return [[file.stored_as([units])] for file in single if file is not None]
+    odd = files[whole.index(None)]
+    channels = ", ".join(group.channels)
+    if stack:
+        raise InputError(
+            f"{given} holds {len(files)} rasters of one band each; if they are the channels of "
+            f"{group.name!r}, name the files one by one in this order: {channels}"
+        )
+    raise InputError(
+        f"{odd.path} has {len(odd.bands)} band(s), but {group.name!r} needs {len(group)}: "
+        f"{channels}, in this order; write a file with these bands"
+        + (f", or name {len(group)} files with one band each" if len(group) > 1 else "")
+    )
+
+
+def _dem_parts(
+    group: FeatureGroup, found: Mapping[str, list[RasterFile]], units: Mapping[str, Units]
+) -> Parts:
+    files, slopes = found[group.name], found.get(SLOPE)
+    both = [file.holding(2) for file in files]
+    alone = [file.holding(1) for file in files]
+    for file, two, one in zip(files, both, alone, strict=True):
+        if two is None and one is None:
+            raise InputError(
+                f"{file.path} has {len(file.bands)} bands, but {group.name!r} needs 2 "
+                f"({', '.join(group.channels)}) or 1 (elevation, slope is then computed); write a "
+                "file with these bands"
+            )
+    if None in both and None in alone:
+        raise InputError(
+            f"{files[both.index(None)].path} has elevation alone, but "
+            f"{files[alone.index(None)].path} slope too; give files of one kind"
+        )
+    if None not in both:
+        if slopes is not None:
+            raise InputError(
+                f"slope comes twice: as band 2 of {files[0].path}, and from {slopes[0].path}; "
+                "leave one out"
+            )
+        stored = _units_of_bands(group, units)
+        return [[file.stored_as(stored) for file in both if file is not None]]
+    for file in files:
+        if file.scaled:
+            raise InputError(
+                f"{file.path} has scaled values (tag {SCALED_TAG}) of the elevation alone; give "
+                "its slope as band 2, or elevation in metres without the tag"
+            )
+    stored = [units.get(group.name, Units())]
+    parts = [[file.stored_as(stored) for file in alone if file is not None]]
+    if slopes is None:
+        if SLOPE in units:
+            raise InputError(
+                "--slope-percent or a scale is given for slope, but it is computed from "
+                f"{files[0].path}; leave it out, or give a file with slope"
+            )
+        return parts
+    part = []
+    for file in slopes:
+        slope = file.holding(1)
+        if slope is None:
+            raise InputError(
+                f"{file.path} has {len(file.bands)} bands, but slope needs 1, in degrees; write a "
+                "file with this band alone"
+            )
+        part.append(slope.stored_as([units.get(SLOPE, Units())]))
+    return [*parts, part]
+
+
+def _units_of_bands(group: FeatureGroup, units: Mapping[str, Units]) -> list[Units]:
+    own = units.get(group.name, Units())
+    if takes_slope(group):
+        return [own, units.get(SLOPE, Units())]
+    return [own] * len(group)
+
+
+def _shown(files: Files) -> str:
+    return str(files) if isinstance(files, str | Path) else ", ".join(map(str, files))

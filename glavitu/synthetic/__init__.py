@@ -1,0 +1,1 @@
+"""Synthetic worlds of glaciers from a seed."""
