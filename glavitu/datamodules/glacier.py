@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from glavitu.datasets.benchmark_tiles import BenchmarkTiles, is_benchmark
@@ -115,8 +115,6 @@ class GlacierDataModule(GeoDataModule):
             "region": region,
         }
         self.train_aug = TrainingAugmentation(augmentation, self.features, location)
-        # Samples come scaled, so nothing is left to normalise.
-        self.aug = nn.Identity()
         # A process may have no tile of its own to predict.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self._epoch = 0
@@ -126,6 +124,7 @@ class GlacierDataModule(GeoDataModule):
     val_sampler: Any
     test_sampler: Any
     predict_sampler: Any
+    train_aug: Any
 
     def setup(self, stage: str) -> None:
         """Open the datasets of a stage and make their samplers.
@@ -161,6 +160,13 @@ class GlacierDataModule(GeoDataModule):
         # TorchGeo 0.8 would take a CRS and slices out first, which samples no longer have.
         moved = LightningDataModule.transfer_batch_to_device(self, batch, device, dataloader_idx)
         return cast(dict[str, Tensor], moved)
+
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
+        """Augment training windows on the device; others, which come scaled, stay as they are."""
+        training = self.trainer is not None and self.trainer.training
+        return self.train_aug(batch) if training else batch
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Load the training windows of the epoch that comes next."""

@@ -65,11 +65,12 @@ class GlacierRasters(TileDataset, RasterDataset):
         bands: Names of the channels to give, in order; by default all of the feature groups, which
             :attr:`all_bands` names.
         cache: Keep up to 32 tiles open between windows; without it, one.
+        time_series: TorchGeo's stack of all dates, which there is not: a sample is of one date.
 
     Raises:
         InputError: If there is no tile, a tile is in another CRS or has other pixels than asked
-            for, or a file is missing, unreadable, on another grid, has a
-            wrong number of bands, no data or outlines elsewhere; the message says what to do.
+            for, a time series is asked for, or a file is missing, unreadable, on another grid, has
+            a wrong number of bands, no data or outlines elsewhere; the message says what to do.
     """
 
     tiles: tuple[RasterTile, ...]
@@ -91,7 +92,13 @@ class GlacierRasters(TileDataset, RasterDataset):
         res: float | tuple[float, float] | None = None,
         bands: Sequence[str] | None = None,
         cache: bool = True,
+        time_series: bool = False,
     ) -> None:
+        if time_series:
+            raise InputError(
+                "time_series: a sample of these tiles is of one date; ask for one date after "
+                "another, ds[xmin:xmax, ymin:ymax, tmin:tmax]"
+            )
         check_location(location)
         roots = tuple([paths] if isinstance(paths, str | Path) else paths)
         groups = resolve_features(features)

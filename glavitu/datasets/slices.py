@@ -100,19 +100,31 @@ def place(tile: Tile, window: Window) -> dict[str, Tensor]:
     }
 
 
-def resolve(index: Any, bounds: Slices) -> Slices:
-    """Fill in what slices leave out.
+def check_slices(index: Any) -> tuple[slice, ...]:
+    """Return an index as a tuple, if it is made of slices.
 
     Args:
-        index: One to three slices, of x, y and time.
-        bounds: The dataset's own, with the size of its pixels as steps.
+        index: What a dataset is asked for.
 
     Raises:
-        InputError: If the index is something else, or has no extent.
+        InputError: If it is not one to three slices.
     """
     given = index if isinstance(index, tuple) else (index,)
     if not 1 <= len(given) <= 3 or not all(isinstance(part, slice) for part in given):
         raise InputError(f"{index!r} names no window of this dataset; {HOW}")
+    return given
+
+
+def resolve(given: tuple[slice, ...], bounds: Slices) -> Slices:
+    """Fill in what slices leave out.
+
+    Args:
+        given: One to three slices, of x, y and time.
+        bounds: The dataset's own, with the size of its pixels as steps.
+
+    Raises:
+        InputError: If the slices have no extent.
+    """
     x, y, time = (
         slice(
             *(
@@ -129,7 +141,7 @@ def resolve(index: Any, bounds: Slices) -> Slices:
     for axis in (x, y):
         if not (axis.start < axis.stop and axis.step > 0):
             raise InputError(
-                f"the slices {index!r} have no extent; give xmin:xmax and ymin:ymax with "
+                f"the slices {given!r} have no extent; give xmin:xmax and ymin:ymax with "
                 "xmin < xmax and ymin < ymax, in units of the dataset's CRS"
             )
     return x, y, slice(pd.Timestamp(time.start), pd.Timestamp(time.stop), time.step)

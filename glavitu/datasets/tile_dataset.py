@@ -16,7 +16,7 @@ from torch import Tensor
 from glavitu.datasets.joining import join, merge
 from glavitu.datasets.plotting import plot_sample
 from glavitu.datasets.samplers import TileWindow
-from glavitu.datasets.slices import Slices, locate, place, resolve, tile_index
+from glavitu.datasets.slices import Slices, check_slices, locate, place, resolve, tile_index
 from glavitu.datasets.tile import Tile
 from glavitu.datasets.torchgeo_api import (
     GeoDataset,
@@ -198,8 +198,9 @@ class TileDataset(GeoDataset):
         if isinstance(index, TileWindow):
             shown = [index]
         else:
+            slices = check_slices(index)
             self._check_one_crs("slices of coordinates")
-            shown = locate(resolve(index, self.bounds), self.index, self.tiles)
+            shown = locate(resolve(slices, self.bounds), self.index, self.tiles)
             if not shown:
                 raise IndexError(f"index {index} not found in dataset with bounds {self.bounds}")
         number, window = shown[0]

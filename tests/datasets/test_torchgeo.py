@@ -1,5 +1,6 @@
 """What whoever knows TorchGeo relies on: its samplers, collation, set operations and trainers."""
 
+import inspect
 import math
 import re
 import warnings
@@ -186,6 +187,8 @@ class TestSamplers:
         ):
             with pytest.raises(InputError, match="one CRS|several coordinate|are not warped"):
                 join()
+        with pytest.raises(InputError, match="0 names no window .*TileWindow"):
+            dataset[0]
         # The index itself is sound: degrees, and it prints.
         assert str(dataset).count("size: 2") == 1
         assert dataset.crs.to_epsg() == 4326
@@ -322,6 +325,12 @@ class TestARasterDatasetInDeed:
         for crs in ("EPSG:4326", "EPSG:32645"):
             with pytest.raises(InputError, match="are not warped"):
                 dataset.crs = crs
+
+    def test_takes_every_argument_of_a_raster_dataset(self, tile):
+        theirs = set(inspect.signature(RasterDataset.__init__).parameters)
+        assert theirs <= set(inspect.signature(GlacierRasters.__init__).parameters)
+        with pytest.raises(InputError, match="of one date"):
+            rasters(tile, time_series=True)
 
     def test_without_a_cache_one_tile_stays_open(self, tmp_path):
         for name in "ab":
