@@ -5,6 +5,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import rasterio
 from rasterio.transform import Affine
 
 from glavitu.outlines.attributes import (
@@ -24,7 +25,7 @@ GLACIER = 1
 def outlines_from_raster(
     classes: Any,
     transform: Affine,
-    crs: Any,
+    crs: rasterio.CRS,
     confidence: Any | None = None,
     *,
     read_strip: ReadStrip | None = None,
