@@ -2,7 +2,7 @@
 
 Seconds are of the wall clock, and ratios to a bare `python -c pass`, which runs in the same turns:
 
-    python benchmarks/start.py
+    python -m benchmarks.speed.start
 """
 
 import argparse
@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from measuring import alternate, ratio, save
-
+from benchmarks.speed.measuring import alternate, ratio, save
 from glavitu.cli import LIGHTNING
 
 BARE = "python -c pass"

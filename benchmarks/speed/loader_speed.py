@@ -8,7 +8,9 @@ what no reader through GDAL can outdo. A window is a tile, and no side has a win
 HDF5: `BenchmarkTiles` against h5py alone reading the same parts of the same arrays, windows of
 384 x 384 pixels drawn at random from tiles of 768 x 768 with padding; the arrays are compressed in
 chunks as `SyntheticGlaciers` writes them, or plain. Both sides must give the same values. All files
-are in the page cache. Run: python benchmarks/loader_speed.py
+are in the page cache. Run:
+
+    python -m benchmarks.speed.loader_speed
 """
 
 import argparse
@@ -26,10 +28,10 @@ import numpy as np
 import rasterio
 import torch
 from affine import Affine
-from measuring import alternate, ratio, save
 from torchgeo.datasets import GeoDataset, RasterDataset
 from tqdm import tqdm
 
+from benchmarks.speed.measuring import alternate, ratio, save
 from glavitu.datasets import BenchmarkTiles, GlacierRasters, SyntheticGlaciers
 from glavitu.datasets.samplers import TileWindow
 from glavitu.features import FEATURES

@@ -1,7 +1,7 @@
 """Writes the tables and the figure of docs/performance.md from the results of the measurements.
 
-    python benchmarks/performance.py
-    python benchmarks/performance.py --check
+    python -m benchmarks.speed.page
+    python -m benchmarks.speed.page --check
 
 The text between the marks ``<!-- NAME -->`` and ``<!-- end -->`` of the page is replaced.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import measuring
+from benchmarks.speed import measuring
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE, FIGURE = ROOT / "docs" / "performance.md", ROOT / "docs" / "images" / "growth.png"
 MISSING = "not measured"
 
@@ -454,7 +454,7 @@ def main() -> None:
         draw_growth()
         PAGE.write_text(page())
     elif PAGE.read_text() != page():
-        raise SystemExit("docs/performance.md is old; run python benchmarks/performance.py")
+        raise SystemExit("docs/performance.md is old; run python -m benchmarks.speed.page")
 
 
 if __name__ == "__main__":

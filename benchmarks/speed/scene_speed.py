@@ -1,7 +1,7 @@
 """How much longer a map takes than its parts must: the model, or reading and writing.
 
-    python benchmarks/scene_speed.py model
-    python benchmarks/scene_speed.py files
+    python -m benchmarks.speed.scene_speed model
+    python -m benchmarks.speed.scene_speed files
 
 ``model`` maps a scene with the published GlaViTU (random weights) and takes the wall time of
 ``map_scene``, from the first file opened to the last one in place, by the seconds that the same
@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from map_scenes import threshold_model, write_scene
-from measuring import alternate, ratio, save
+
+from benchmarks.speed.measuring import alternate, ratio, save
+from benchmarks.speed.scenes import threshold_model, write_scene
 
 NAME = "scene_speed"
 RASTERS = ("outlines.tif", "confidence.tif")
@@ -99,7 +100,14 @@ def measure_model(size: int, rounds: int, folder: Path) -> None:
     done = []
     for _ in range(rounds):
         shutil.rmtree(folder / "map", ignore_errors=True)
-        command = [sys.executable, __file__, "round", "--folder", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.speed.scene_speed",
+            "round",
+            "--folder",
+            str(folder),
+        ]
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         done.append(json.loads(output))
         middle = statistics.median(one["ratio"] for one in done)

@@ -1,7 +1,7 @@
 """Where the time of a prediction and of a training step goes, by kind of operation and by part.
 
-    python benchmarks/model_profile.py
-    python benchmarks/model_profile.py --device cuda --batch 8
+    python -m benchmarks.speed.model_profile
+    python -m benchmarks.speed.model_profile --device cuda --batch 8
 
 Kinds are those of the profiler's operations, parts those of the model (forward only). The model is
 not compiled, since fused operations have no kind.
@@ -13,12 +13,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-import measuring
 import torch
-from model_speed import patches, step_of
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.speed import measuring
+from benchmarks.speed.model_speed import patches, step_of
 from glavitu import GlaViTUTask
 from glavitu.models.folding import fold_batch_norms
 

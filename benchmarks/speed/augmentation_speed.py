@@ -5,8 +5,8 @@ same steps in numpy, which a sample goes through where they are drawn for it; an
 training step in float32 at batch 2. On a GPU: the share of a step under bfloat16 autocast at batch
 8 and 32, and how often the host waits for the device while it augments:
 
-    python benchmarks/augmentation_speed.py
-    python benchmarks/augmentation_speed.py --device cuda
+    python -m benchmarks.speed.augmentation_speed
+    python -m benchmarks.speed.augmentation_speed --device cuda
 """
 
 import argparse
@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from measuring import Seconds, alternate, ratio, save
 
+from benchmarks.speed.measuring import Seconds, alternate, ratio, save
 from glavitu import GlaViTUTask
 from glavitu.transforms import Augmentation, TrainingAugmentation
 

@@ -3,7 +3,9 @@
 For 125 to 2,000 tiles as `loader_speed.py` writes them: seconds to index them, memory that the
 index takes, and windows a second that one process reads. Then windows a second of a DataLoader by
 its number of workers, over an epoch in which they have been started already. Exponents are slopes
-of log-log lines, 1 where the cost grows as the number does. Run: python benchmarks/loader_growth.py
+of log-log lines, 1 where the cost grows as the number does. Run:
+
+    python -m benchmarks.speed.loader_growth
 """
 
 import argparse
@@ -19,11 +21,11 @@ from statistics import median
 from typing import Any
 
 import torch
-from loader_speed import GROUPS, SIZE, write_rasters
-from measuring import exponent, peak_mb, save, timed
 from torch.utils.data import DataLoader
 from torchgeo.datasets import stack_samples
 
+from benchmarks.speed.loader_speed import GROUPS, SIZE, write_rasters
+from benchmarks.speed.measuring import exponent, peak_mb, save, timed
 from glavitu.datasets import GlacierRasters, RandomWindows
 
 COUNTS = (125, 250, 500, 1000, 2000)

@@ -1,9 +1,9 @@
 """How time and memory of a map grow with its scene.
 
-    python benchmarks/scene_growth.py
+    python -m benchmarks.speed.scene_growth
 
 Square scenes are mapped with a threshold on one band and all outputs, each in a process of its own
-(benchmarks/map_scenes.py). The exponent is the slope of time, and of memory beyond the process that
+(scenes.py). The exponent is the slope of time, and of memory beyond the process that
 has imported all, against the number of pixels in logarithms: 1 where cost grows as the scene does.
 """
 
@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from map_scenes import STAGES, write_scene
-from measuring import exponent, load, save
+from benchmarks.speed.measuring import exponent, load, save
+from benchmarks.speed.scenes import STAGES, write_scene
 
 NAME = "scene_growth"
 SIZES = (1_000, 2_000, 4_000, 8_000)
@@ -26,9 +26,8 @@ SIZES = (1_000, 2_000, 4_000, 8_000)
 
 def measure(scene: Path, threads: int) -> dict[str, Any]:
     """Map a scene in a process of its own and return what it took."""
-    script = Path(__file__).with_name("map_scenes.py")
     done = subprocess.run(
-        [sys.executable, script, "one", scene, "threshold"],
+        [sys.executable, "-m", "benchmarks.speed.scenes", "one", scene, "threshold"],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

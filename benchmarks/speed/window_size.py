@@ -1,10 +1,10 @@
 """What larger windows gain in time and cost in IoU, the positional embedding being interpolated.
 
-Takes the models of the global strategy that benchmarks/strategies.py trained, and predicts the test
+Takes the models of the global strategy that strategies.py trained, and predicts the test
 tiles with windows of 1 to 3 times the side that they were trained on, which is 64. Seeds that are
 there already are kept; the times of the published model, at 384, are measured anew:
 
-    python benchmarks/window_size.py --runs runs/strategies
+    python -m benchmarks.speed.window_size --runs runs/strategies
 """
 
 import argparse
@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 import torch
-from measuring import alternate, load, ratio, save
-from strategies import SEEDS, Run, best
 
+from benchmarks.experiments.strategies import SEEDS, Run, best
+from benchmarks.speed.measuring import alternate, load, ratio, save
 from glavitu import BenchmarkTiles, GlaViTUTask
 from glavitu.datasets import TileWindow
 from glavitu.metrics.region_confusion import confusion_counts

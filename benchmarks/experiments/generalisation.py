@@ -1,12 +1,12 @@
 """Other years and sensors: a global model tested on a manifest of synthetic scenes.
 
-Takes the models of the global strategy that benchmarks/strategies.py trained, calibrates a copy of
+Takes the models of the global strategy that strategies.py trained, calibrates a copy of
 each on the validation tiles, and tests it on the places of the test tiles as they were and with
 retreated glaciers, under the sensor of the training and another. Scores that are there already are
 kept:
 
-    python benchmarks/generalisation.py run --runs runs/strategies
-    python benchmarks/generalisation.py table
+    python -m benchmarks.experiments.generalisation run --runs runs/strategies
+    python -m benchmarks.experiments.generalisation table
 """
 
 import argparse
@@ -15,7 +15,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from strategies import REGIONS, ROOT, SEEDS, TILES, WORLD_SEED, Run, best
+
+from benchmarks.experiments.strategies import REGIONS, ROOT, SEEDS, TILES, WORLD_SEED, Run, best
 
 RESULTS = ROOT / "benchmarks" / "results" / "generalisation.json"
 FIGURE = ROOT / "docs" / "images" / "generalisation.png"

@@ -4,9 +4,9 @@ Time of a patch of 384 x 384 pixels, optical and elevation, is told in multiples
 the machine would take for its operations (239 GFLOP, three times as many in training) if all were
 one large matrix product:
 
-    python benchmarks/model_speed.py inference
-    python benchmarks/model_speed.py training
-    python benchmarks/model_speed.py inference training --device cuda --batches 8 32
+    python -m benchmarks.speed.model_speed inference
+    python -m benchmarks.speed.model_speed training
+    python -m benchmarks.speed.model_speed inference training --device cuda --batches 8 32
 
 On a GPU the same is told as utilisation, the inverse, in percent.
 """
@@ -16,10 +16,10 @@ import copy
 import statistics
 from collections.abc import Callable
 
-import measuring
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.speed import measuring
 from glavitu import GlaViTUTask
 from glavitu.mapping import devices
 

@@ -3,7 +3,7 @@
 Scores trained checkpoints, the best single threshold on brightness (chosen on the training part)
 and calling everything glacier, all on the test part of configs/everest.yaml:
 
-    python benchmarks/everest.py --data "$GLAVITU_EVEREST" \
+    python -m benchmarks.experiments.everest --data "$GLAVITU_EVEREST" \
         --checkpoint GlaViTU=runs/everest/version_0/checkpoints/best_iou.ckpt \
         --checkpoint U-Net=runs/everest_unet/version_0/checkpoints/best_iou.ckpt
 """
@@ -21,7 +21,7 @@ from glavitu.metrics import RegionConfusion
 from glavitu.pictures import MASK_COLOURS, stretched
 from glavitu.tasks import GlaViTUTask
 
-CONFIG = Path(__file__).parents[1] / "configs" / "everest.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "everest.yaml"
 
 
 def sample(data: Path, part: str) -> dict:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 PACKAGES = ("glavitu", "torch", "lightning", "torchgeo", "kornia", "rasterio", "numpy")
 #: Side of the matrices that show what a machine can compute.
 SIZE = 4096

@@ -1,13 +1,13 @@
 """Calibration and means of uncertainty on the synthetic benchmark: IoU, errors and cost.
 
-Takes the models of the global strategy that benchmarks/strategies.py trained, calibrates a copy of
+Takes the models of the global strategy that strategies.py trained, calibrates a copy of
 each on the validation tiles with the same means, and tests it: one prediction, test-time
 augmentation, Monte Carlo dropout, and the ensemble of the seeds' models; and one prediction with a
 curve for each region. Scores that are there already are kept:
 
-    python benchmarks/uncertainty.py run --runs runs/strategies
-    python benchmarks/uncertainty.py table
-    python benchmarks/uncertainty.py calibration
+    python -m benchmarks.experiments.uncertainty run --runs runs/strategies
+    python -m benchmarks.experiments.uncertainty table
+    python -m benchmarks.experiments.uncertainty calibration
 """
 
 import argparse
@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from strategies import REGIONS, ROOT, SEEDS, Run, best
+
+from benchmarks.experiments.strategies import REGIONS, ROOT, SEEDS, Run, best
 
 RESULTS = ROOT / "benchmarks" / "results" / "uncertainty.json"
 MEANS = ("single", "tta", "mc-dropout:10", "ensemble")

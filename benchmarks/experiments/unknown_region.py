@@ -1,13 +1,13 @@
 """Bias optimisation on scenes of a region that was left out of training.
 
 Trains models with region encoding on all but one region of the synthetic benchmark that
-benchmarks/strategies.py wrote, and predicts the test tiles of that region with several region
+strategies.py wrote, and predicts the test tiles of that region with several region
 vectors: unknown, equal shares (where the optimisation starts), optimised with the published
 learning rate, and with one large enough to move the vector in a scene of a few windows. Runs that
 are there already are kept:
 
-    python benchmarks/unknown_region.py run --runs runs/strategies
-    python benchmarks/unknown_region.py table
+    python -m benchmarks.experiments.unknown_region run --runs runs/strategies
+    python -m benchmarks.experiments.unknown_region table
 """
 
 import argparse
@@ -15,7 +15,16 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from strategies import DEFAULT_SCHEDULE, LEARNING_RATE, REGIONS, ROOT, TILES, WORLD_SEED, best
+
+from benchmarks.experiments.strategies import (
+    DEFAULT_SCHEDULE,
+    LEARNING_RATE,
+    REGIONS,
+    ROOT,
+    TILES,
+    WORLD_SEED,
+    best,
+)
 
 RESULTS = ROOT / "benchmarks" / "results" / "unknown_region.json"
 
@@ -33,7 +42,7 @@ def train(region: str, seed: int, runs: Path) -> Path:
         configs = (
             ROOT / "configs" / "strategies" / "region_encoding.yaml",
             ROOT / "configs" / "tracks" / "optical_dem.yaml",
-            ROOT / "benchmarks" / "strategies.yaml",
+            ROOT / "benchmarks" / "experiments" / "strategies.yaml",
         )
         others = ",".join(code for code in REGIONS if code != region)
         fit = ["fit", *(f"--config={path}" for path in configs)]

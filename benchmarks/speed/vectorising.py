@@ -1,6 +1,6 @@
 """Time and memory of vectorising a synthetic class raster with all attributes.
 
-python benchmarks/vectorising.py
+python -m benchmarks.speed.vectorising
 
 The raster has about 10,000 glaciers and terrain of its own; making it is not counted, and is done
 in another process, so that peak memory is that of vectorising. The wall time of each part is
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from measuring import peak_mb, save
 from rasterio.transform import from_origin
 from scipy import ndimage
 
+from benchmarks.speed.measuring import peak_mb, save
 from glavitu.outlines.attributes import Strip
 from glavitu.outlines.from_raster import outlines_from_raster
 from glavitu.outlines.uncertain_bands import confidence_bands

@@ -4,8 +4,8 @@ Each scene is written as a satellite's files come, reflectance as integers in UT
 degrees, and mapped in a process of its own: by a threshold on one band, which costs next to nothing
 and shows what all else costs, or by a small GlaViTU. Results that are there already are kept:
 
-    python benchmarks/map_scenes.py run
-    python benchmarks/map_scenes.py table
+    python -m benchmarks.speed.scenes run
+    python -m benchmarks.speed.scenes table
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parent / "results" / "map_scenes.json"
+RESULTS = Path(__file__).parents[1] / "results" / "map_scenes.json"
 
 #: Model, height and width.
 SCENES = (
@@ -132,7 +132,7 @@ def run(folder: str | None) -> None:
         print(f"== {name}", flush=True)
         with tempfile.TemporaryDirectory(dir=folder) as scene:
             write_scene(Path(scene), height, width)
-            command = [sys.executable, __file__, "one", scene, kind]
+            command = [sys.executable, "-m", "benchmarks.speed.scenes", "one", scene, kind]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results[name] = {"model": kind, "height": height, "width": width}
         results[name] |= {"threads": os.environ.get("OMP_NUM_THREADS"), **json.loads(done.stdout)}

@@ -4,7 +4,7 @@ Each process has one thread and trains the published model on one patch. In turn
 trains while the other waits, both train without exchanging gradients, and both exchange them
 (DistributedDataParallel, gloo):
 
-    python benchmarks/ddp_speed.py
+    python -m benchmarks.speed.ddp_speed
 """
 
 import argparse
@@ -14,13 +14,13 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-import measuring
 import torch
 import torch.distributed as dist
-from model_speed import patches
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from benchmarks.speed import measuring
+from benchmarks.speed.model_speed import patches
 from glavitu import GlaViTUTask
 
 PROCESSES = 2

@@ -6,8 +6,8 @@ device is waited for after each step, so that what follows is idle time: until t
 a batch, and until it is copied to the device. Beside that stand samples a second of the loader
 alone and of the steps alone, augmentation included. The first steps are left out.
 
-    python benchmarks/fit_idle.py --device cuda --workers 16          # bf16-mixed, batch of 8
-    python benchmarks/fit_idle.py --small --workers 1 --size 96       # on a laptop
+    python -m benchmarks.speed.fit_idle --device cuda --workers 16          # bf16-mixed, batch of 8
+    python -m benchmarks.speed.fit_idle --small --workers 1 --size 96       # on a laptop
 """
 
 import argparse
@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from loader_speed import GROUPS, write_rasters
-from measuring import save, timed
 from torch import Tensor
 
+from benchmarks.speed.loader_speed import GROUPS, write_rasters
+from benchmarks.speed.measuring import save, timed
 from glavitu import GlacierDataModule, GlaViTUTask, SyntheticGlaciers
 
 #: Steps that are left out: workers start, kernels are chosen.

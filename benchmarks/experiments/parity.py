@@ -1,9 +1,8 @@
 """The table of parity in docs/results.md: run from the root of a checkout.
 
-python benchmarks/parity.py
+python -m benchmarks.experiments.parity
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import numpy as np
 import torch
 
 from glavitu.models import GlaViTU
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.models.keras_files import CONFIGURATIONS, REFERENCE, inputs, layout, write_weights
 
 

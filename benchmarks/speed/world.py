@@ -6,13 +6,13 @@ km2, with the exponent that gives their mean; each is a square with a margin aro
 at 10 m. Neighbours share windows in truth, so that all is an upper bound. Seconds of a window,
 what a map adds to them on the CPU and bytes are measured, see model_speed.py and scene_speed.py:
 
-    python benchmarks/world.py
+    python -m benchmarks.speed.world
 """
 
 import argparse
 import math
 
-import measuring
+from benchmarks.speed import measuring
 
 GLACIERS, AREA_KM2 = 274_531, 706_744.0
 SMALLEST_KM2, LARGEST_KM2 = 0.01, 5000.0

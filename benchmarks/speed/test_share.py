@@ -5,7 +5,7 @@ them) and all callbacks that it has by default, on synthetic tiles of the releas
 done once a test is told apart from what each tile costs, since a small test set has as many
 pictures of its worst tiles as it has tiles, and a large one has 16:
 
-    python benchmarks/test_share.py
+    python -m benchmarks.speed.test_share
 """
 
 import argparse
@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
-from measuring import save
 
+from benchmarks.speed.measuring import save
 from glavitu import GlaViTUTask, SyntheticGlaciers
 from glavitu.callbacks import WorstTiles
 from glavitu.cli import main as glavitu

@@ -4,8 +4,8 @@ Writes a benchmark of eight regions as HDF5 files, trains every strategy of the 
 track with the configurations of configs/, tests each on the test tiles, and keeps the scores. The
 work is made of short runs, of which each is kept when it is done; call it again to go on:
 
-    python benchmarks/strategies.py run --output runs/strategies --minutes 80
-    python benchmarks/strategies.py table
+    python -m benchmarks.experiments.strategies run --output runs/strategies --minutes 80
+    python -m benchmarks.experiments.strategies table
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "strategies.json"
 
 REGIONS = ("ALP", "AWA", "CA", "GR", "HMA", "NZ", "SC", "SVAL")
@@ -75,7 +75,7 @@ def train_and_test(run: Run, data: Path, output: Path) -> dict[str, dict[str, fl
     configs = (
         ROOT / "configs" / "strategies" / f"{run.strategy}.yaml",
         ROOT / "configs" / "tracks" / f"{run.track}.yaml",
-        ROOT / "benchmarks" / "strategies.yaml",
+        ROOT / "benchmarks" / "experiments" / "strategies.yaml",
     )
     options = [f"--config={path}" for path in configs]
     place = [f"--data.root={data}"]

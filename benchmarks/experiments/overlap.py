@@ -1,10 +1,10 @@
 """What the overlap of windows costs and changes, on the synthetic benchmark.
 
-Takes the models of the global strategy that benchmarks/strategies.py trained, and predicts the test
+Takes the models of the global strategy that strategies.py trained, and predicts the test
 tiles with several overlaps. Scores that are there already are kept:
 
-    python benchmarks/overlap.py run --runs runs/strategies
-    python benchmarks/overlap.py table
+    python -m benchmarks.experiments.overlap run --runs runs/strategies
+    python -m benchmarks.experiments.overlap table
 """
 
 import argparse
@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from strategies import ROOT, SEEDS, Run, best
+
+from benchmarks.experiments.strategies import ROOT, SEEDS, Run, best
 
 RESULTS = ROOT / "benchmarks" / "results" / "overlap.json"
 OVERLAPS = (0.0, 0.25, 0.5, 0.75)

@@ -1,20 +1,20 @@
 """What quicker ways to predict change in maps: flipped pixels, IoU and confidence.
 
-Takes the models of the global strategy that benchmarks/strategies.py trained, and predicts the test
+Takes the models of the global strategy that strategies.py trained, and predicts the test
 tiles of the synthetic benchmark as published, in each way:
 
-    python benchmarks/precision.py --runs runs/strategies
-    python benchmarks/precision.py --runs runs/strategies --device cuda
+    python -m benchmarks.speed.precision --runs runs/strategies
+    python -m benchmarks.speed.precision --runs runs/strategies --device cuda
 """
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import measuring
 import torch
-from strategies import SEEDS, Run, best
 
+from benchmarks.experiments.strategies import SEEDS, Run, best
+from benchmarks.speed import measuring
 from glavitu import BenchmarkTiles, GlaViTUTask
 from glavitu.datasets import TileWindow
 from glavitu.entropy import confidence
@@ -96,9 +96,7 @@ def summary(rows: list[dict]) -> dict:
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--runs", type=Path, required=True, help="folder of benchmarks/strategies.py"
-    )
+    parser.add_argument("--runs", type=Path, required=True, help="folder of strategies.py")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
