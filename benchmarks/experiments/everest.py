@@ -16,12 +16,14 @@ import yaml
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from benchmarks import ROOT
+from benchmarks.pages import markdown
 from glavitu.datasets import GlacierRasters, TileWindow
 from glavitu.metrics import RegionConfusion
 from glavitu.pictures import MASK_COLOURS, stretched
 from glavitu.tasks import GlaViTUTask
 
-CONFIG = Path(__file__).parents[2] / "configs" / "everest.yaml"
+CONFIG = ROOT / "configs" / "everest.yaml"
 
 
 def sample(data: Path, part: str) -> dict:
@@ -63,13 +65,12 @@ def main() -> None:
     predictions[f"brightness >= {threshold}"] = bright.long()
     predictions["everything is glacier"] = torch.ones_like(test["mask"])
 
-    print("| method | IoU | precision | recall | F1 | accuracy |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    rows = []
     for name, prediction in predictions.items():
         row = scores(prediction, test["mask"])
-        values = (f"{row[key]:.3f}" for key in ("iou", "precision", "recall", "f1", "accuracy"))
-        print(f"| {name} | {' | '.join(values)} |")
-
+        cells = (f"{row[key]:.3f}" for key in ("iou", "precision", "recall", "f1", "accuracy"))
+        rows.append([name, *cells])
+    print(markdown(["method", "IoU", "precision", "recall", "F1", "accuracy"], rows))
     draw(test, predictions, options.figure)
 
 

@@ -1,99 +1,74 @@
 """Other years and sensors: a global model tested on a manifest of synthetic scenes.
 
-Takes the models of the global strategy that strategies.py trained, calibrates a copy of
-each on the validation tiles, and tests it on the places of the test tiles as they were and with
-retreated glaciers, under the sensor of the training and another. Scores that are there already are
-kept:
+Takes the models of the global strategy that strategies.py trained, calibrates a copy of each on the
+validation tiles, and tests it on the places of the test tiles as they were and with retreated
+glaciers, under the sensor of the training and another:
 
-    python -m benchmarks.experiments.generalisation run --runs runs/strategies
-    python -m benchmarks.experiments.generalisation table
+    python -m benchmarks.experiments.generalisation --runs runs/strategies
 """
 
-import argparse
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.experiments.strategies import REGIONS, ROOT, SEEDS, TILES, WORLD_SEED, Run, best
+from benchmarks import ROOT
+from benchmarks.experiments import models
+from benchmarks.experiments.loop import Runs, load
+from benchmarks.experiments.models import REGIONS, SEEDS, TILES, WORLD_SEED
+from benchmarks.pages import markdown
 
-RESULTS = ROOT / "benchmarks" / "results" / "generalisation.json"
+NAME = "generalisation"
 FIGURE = ROOT / "docs" / "images" / "generalisation.png"
+
+
+def runs_of(seed: int, runs: Path) -> Runs:
+    """List the one run of a seed."""
+    yield str(seed), partial(measure, seed, runs)
 
 
 def measure(seed: int, runs: Path) -> list[dict]:
     """Calibrate and test one model, and return the scores of each region, year and sensor."""
-    from glavitu.cli import main
-
-    folder = runs / f"generalisation-seed{seed}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    checkpoint = folder / "model.ckpt"
-    shutil.copy(best(runs / Run(seed, "global", "optical_dem").name), checkpoint)
-    calibrate = ["calibrate", "--checkpoint", str(checkpoint), f"--output={folder}"]
-    assert main([*calibrate, f"--data.root={runs / 'benchmark'}"]) == 0
-    test = ["test", f"--ckpt_path={checkpoint}", f"--data.root={runs / 'scenes' / 'scenes.csv'}"]
-    test += [f"--region_report.output={folder}"]
-    test += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
-    test += [f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
-    assert main(test) == 0
-    return json.loads((folder / "report.json").read_text())["groups"]
-
-
-def run(runs: Path, seeds: list[int]) -> None:
-    """Measure what is not there yet."""
     from glavitu.datasets import SyntheticGlaciers
     from glavitu.synthetic.scenes import write_scenes
 
-    if not (runs / "scenes" / "scenes.csv").exists():
-        write_scenes(SyntheticGlaciers(REGIONS, TILES, seed=WORLD_SEED), runs / "scenes")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for seed in seeds:
-        if str(seed) not in results:
-            print(f"== seed {seed}", flush=True)
-            results[str(seed)] = measure(seed, runs)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    if (figure := runs / f"generalisation-seed{SEEDS[0]}" / "groups.png").exists():
-        shutil.copy(figure, FIGURE)
+    manifest = runs / "scenes" / "scenes.csv"
+    if not manifest.exists():
+        write_scenes(SyntheticGlaciers(REGIONS, TILES, seed=WORLD_SEED), manifest.parent)
+    folder = runs / f"generalisation-seed{seed}"
+    models.test(models.calibrated(runs, seed, folder), manifest, folder)
+    if seed == SEEDS[0]:
+        shutil.copy(folder / "groups.png", FIGURE)
+    return json.loads((folder / "report.json").read_text())["groups"]
 
 
-def table() -> str:
-    """Make the tables of Markdown: means over regions, and the IoU of each region."""
-    groups = [
-        row | {"seed": int(seed)}
-        for seed, rows in json.loads(RESULTS.read_text()).items()
-        for row in rows
-    ]
-    frame = pd.DataFrame(groups)
+def groups() -> pd.DataFrame:
+    """Return the scores of each seed, region, year and sensor."""
+    return pd.DataFrame(
+        row | {"seed": int(seed)} for seed, rows in load(NAME).items() for row in rows
+    )
+
+
+def means() -> str:
+    """Make the table of means over the regions, for each year and sensor."""
     columns = ["glacier_share", "iou", "precision", "recall", "ece_raw", "ece_calibrated"]
-    means = frame.groupby(["year", "sensor", "seed"])[columns].mean()
-    lines = [f"| year | sensor | {' | '.join(columns)} |", "| --- |" + " --- |" * 7]
-    for (year, sensor), part in means.groupby(["year", "sensor"]):
-        cells = (f"{part[name].mean():.3f} ± {part[name].std():.3f}" for name in columns)
-        lines.append(f"| {year} | {sensor} | {' | '.join(cells)} |")
-    iou = frame.groupby(["region", "year", "sensor"])["iou"].mean().unstack(["year", "sensor"])
-    lines += ["", "| region | " + " | ".join(", ".join(name) for name in iou.columns) + " |"]
-    lines.append("| --- |" + " --- |" * len(iou.columns))
-    for region, row in iou.iterrows():
-        lines.append(f"| {region} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
-    return "\n".join(lines)
+    scores = groups().groupby(["year", "sensor", "seed"])[columns].mean()
+    rows = [
+        [*group, *(f"{part[name].mean():.3f} ± {part[name].std():.3f}" for name in columns)]
+        for group, part in scores.groupby(["year", "sensor"])
+    ]
+    return markdown(["year", "sensor", *columns], rows)
 
 
-def main() -> None:
-    """Run what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run", help="write the scenes, calibrate and test")
-    runs.add_argument("--runs", type=Path, default=Path("runs/strategies"))
-    runs.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    commands.add_parser("table", help="print the tables")
-    options = parser.parse_args()
-    if options.command == "run":
-        run(options.runs, options.seeds)
-    else:
-        print(table())
+def regions() -> str:
+    """Make the table of the IoU of each region, mean of the seeds."""
+    groups_of_region = groups().groupby(["region", "year", "sensor"])
+    iou = groups_of_region["iou"].mean().unstack(["year", "sensor"])
+    rows = ([region, *(f"{value:.3f}" for value in row)] for region, row in iou.iterrows())
+    return markdown(["region", *(", ".join(name) for name in iou.columns)], rows)
 
 
 if __name__ == "__main__":
-    main()
+    models.main(NAME, __doc__, runs_of)

@@ -1,20 +1,24 @@
-"""The table of parity in docs/results.md: run from the root of a checkout.
+"""Parity with the published implementation, as a table for docs/results.md.
 
 python -m benchmarks.experiments.parity
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.pages import markdown
 from glavitu.models import GlaViTU
 from tests.models.keras_files import CONFIGURATIONS, REFERENCE, inputs, layout, write_weights
 
 
 def main() -> None:
-    print("| configuration | output | deep supervision |\n| --- | --- | --- |")
+    """Print the largest differences of the probabilities, for each configuration."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    rows = []
     for configuration in CONFIGURATIONS:
         table = layout(configuration)
         with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +37,8 @@ def main() -> None:
         )
         worst = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
         worst_deep = float(np.abs(deep[::8, ::8] - expected["deepsupervision"]).max())
-        print(f"| {configuration} | {worst:.1e} | {worst_deep:.1e} |")
+        rows.append([configuration, f"{worst:.1e}", f"{worst_deep:.1e}"])
+    print(markdown(["configuration", "output", "deep supervision"], rows))
 
 
 if __name__ == "__main__":

@@ -1,56 +1,55 @@
 """Calibration and means of uncertainty on the synthetic benchmark: IoU, errors and cost.
 
-Takes the models of the global strategy that strategies.py trained, calibrates a copy of
-each on the validation tiles with the same means, and tests it: one prediction, test-time
-augmentation, Monte Carlo dropout, and the ensemble of the seeds' models; and one prediction with a
-curve for each region. Scores that are there already are kept:
+Takes the models of the global strategy that strategies.py trained, calibrates a copy of each on the
+validation tiles with the same means, and tests it: one prediction, test-time augmentation, Monte
+Carlo dropout, and the ensemble of the seeds' models; and one prediction with a curve for each
+region:
 
-    python -m benchmarks.experiments.uncertainty run --runs runs/strategies
-    python -m benchmarks.experiments.uncertainty table
-    python -m benchmarks.experiments.uncertainty calibration
+    python -m benchmarks.experiments.uncertainty --runs runs/strategies
 """
 
-import argparse
 import json
-import shutil
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from benchmarks.experiments.strategies import REGIONS, ROOT, SEEDS, Run, best
+from benchmarks.experiments import models
+from benchmarks.experiments.loop import Runs, load
+from benchmarks.experiments.models import REGIONS, SEEDS
+from benchmarks.pages import markdown
 
-RESULTS = ROOT / "benchmarks" / "results" / "uncertainty.json"
+NAME = "uncertainty"
 MEANS = ("single", "tta", "mc-dropout:10", "ensemble")
 
 #: One prediction, calibrated with a curve for each region.
 PER_REGION = "per-region"
 
 
-def measure(means: str, seed: int, runs: Path) -> dict:
-    """Calibrate and test one model, and return the scores of each region and the time a tile."""
-    from glavitu.cli import main
+def runs_of(seed: int, runs: Path) -> Runs:
+    """List the runs of a seed."""
+    for means in (*MEANS, PER_REGION):
+        # An ensemble of all seeds is the same from whichever it starts.
+        if means != "ensemble" or seed == SEEDS[0]:
+            yield f"{means}-seed{seed}", partial(measure, means, seed, runs)
 
+
+def measure(means: str, seed: int, runs: Path) -> dict[str, Any]:
+    """Calibrate and test one model, and return the scores of each region and the time of a test."""
     folder = runs / f"uncertainty-{means.replace(':', '')}-seed{seed}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    checkpoint = folder / "model.ckpt"
-    shutil.copy(best(runs / Run(seed, "global", "optical_dem").name), checkpoint)
     words = {"single": [], "ensemble": [], PER_REGION: []}.get(means, [means])
     if means == "ensemble":
-        others = [s for s in SEEDS if s != seed]
-        words = [str(best(runs / Run(s, "global", "optical_dem").name)) for s in others]
-    place = [f"--data.root={runs / 'benchmark'}"]
-    calibrate = ["calibrate", "--checkpoint", str(checkpoint), *place, f"--output={folder}"]
-    calibrate += ["--per-region"] if means == PER_REGION else []
-    assert main([*calibrate, *(["--inference", *words] if words else [])]) == 0
-    test = ["test", f"--ckpt_path={checkpoint}", *place, f"--region_report.output={folder}"]
-    test += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
-    test += [f"--trainer.default_root_dir={folder}"]
-    test += ["--worst_tiles.samples=0", "--trainer.enable_progress_bar=false"]
+        words = [str(models.global_model(runs, other)) for other in SEEDS if other != seed]
+    own = ["--per-region"] if means == PER_REGION else []
+    inference = ["--inference", *words] if words else []
+    checkpoint = models.calibrated(runs, seed, folder, *own, *inference)
+    options = ["--worst_tiles.samples=0"]
+    options += [f"--model.inference=[{','.join(words)}]"] if words else []
     # CPU time of one thread: the machine may be busy with other work.
     start = time.process_time()
-    assert main([*test, *([f"--model.inference=[{','.join(words)}]"] if words else [])]) == 0
+    models.test(checkpoint, models.benchmark(runs), folder, *options)
     seconds = time.process_time() - start
     report = json.loads((folder / "report.json").read_text())
     table = pd.read_csv(folder / "report.csv").set_index("region")
@@ -60,76 +59,48 @@ def measure(means: str, seed: int, runs: Path) -> dict:
     return {"means": means, "seed": seed, "seconds": seconds, "regions": regions}
 
 
-def run(runs: Path, seeds: list[int]) -> None:
-    """Measure what is not there yet."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for seed in seeds:
-        for means in (*MEANS, PER_REGION):
-            name = f"{means}-seed{seed}"
-            # An ensemble of all seeds is the same from whichever it starts.
-            if name in results or (means == "ensemble" and seed != SEEDS[0]):
-                continue
-            print(f"== {name}", flush=True)
-            results[name] = measure(means, seed, runs)
-            RESULTS.write_text(json.dumps(results, indent=1))
-
-
-def table() -> str:
-    """Make the table of Markdown: means over regions, and the cost."""
-    rows = []
-    for entry in json.loads(RESULTS.read_text()).values():
-        means = pd.DataFrame(entry["regions"]).T.astype(float).mean()
-        rows.append({"means": entry["means"], "seed": entry["seed"], **means, **entry})
-    frame = pd.DataFrame(rows)
+def means_of_uncertainty() -> str:
+    """Make the table of means of uncertainty: means over regions, and the cost."""
+    results = []
+    for entry in load(NAME).values():
+        mean = pd.DataFrame(entry["regions"]).T.astype(float).mean()
+        results.append({**mean, **entry})
+    frame = pd.DataFrame(results)
     single = frame[frame["means"] == "single"].set_index("seed")["seconds"]
     frame["cost"] = frame["seconds"] / frame["seed"].map(single)
-    columns = ("iou", "ece_raw", "ece_calibrated", "brier", "cost")
-    lines = [f"| means | seeds | {' | '.join(columns)} |", "| --- |" + " --- |" * 6]
+    scores = ("iou", "ece_raw", "ece_calibrated", "brier")
+    rows = []
     for means in MEANS:
         part = frame[frame["means"] == means]
-        cells = (f"{part[column].mean():.3f}" for column in columns[:-1])
-        lines.append(f"| {means} | {len(part)} | {' | '.join(cells)} | {part['cost'].mean():.1f} |")
-    return "\n".join(lines)
+        cells = [f"{part[score].mean():.3f}" for score in scores]
+        rows.append([means, str(len(part)), *cells, f"{part['cost'].mean():.1f}"])
+    return markdown(["means", "seeds", *scores, "cost"], rows)
 
 
 def calibration() -> str:
-    """Make the table of Markdown: calibration error of each region, means over the seeds."""
-    results = json.loads(RESULTS.read_text()).values()
-    columns = {"raw": "ece_raw", "one curve": "ece_calibrated"}
-    tables = {
-        title: pd.DataFrame({e["seed"]: _of(e, key) for e in results if e["means"] == "single"})
-        for title, key in columns.items()
+    """Make the table of the calibration error of each region, means over the seeds."""
+    columns = {
+        "raw": errors("single", "ece_raw"),
+        "one curve": errors("single", "ece_calibrated"),
+        "a curve a region": errors(PER_REGION, "ece_calibrated"),
     }
-    own = {e["seed"]: _of(e, "ece_calibrated") for e in results if e["means"] == PER_REGION}
-    tables["a curve a region"] = pd.DataFrame(own)
-    lines = [f"| region | {' | '.join(tables)} |", "| --- |" + " --- |" * len(tables)]
+    rows = []
     for region in (*REGIONS, "mean"):
-        rows = (t.mean() if region == "mean" else t.loc[region] for t in tables.values())
-        cells = (f"{row.mean():.3f} ± {row.std():.3f}" for row in rows)
-        lines.append(f"| {region} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        seeds = (e.mean() if region == "mean" else e.loc[region] for e in columns.values())
+        rows.append([region, *(f"{error.mean():.3f} ± {error.std():.3f}" for error in seeds)])
+    return markdown(["region", *columns], rows)
 
 
-def _of(entry: dict, score: str) -> dict[str, float]:
-    """Return a score of each region."""
-    return {region: scores[score] for region, scores in entry["regions"].items()}
-
-
-def main() -> None:
-    """Run what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run", help="calibrate and test")
-    runs.add_argument("--runs", type=Path, default=Path("runs/strategies"))
-    runs.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    commands.add_parser("table", help="print the table of means of uncertainty")
-    commands.add_parser("calibration", help="print the table of calibration errors")
-    options = parser.parse_args()
-    if options.command == "run":
-        run(options.runs, options.seeds)
-    else:
-        print({"table": table, "calibration": calibration}[options.command]())
+def errors(means: str, score: str) -> pd.DataFrame:
+    """Return a score of each region (rows) and seed (columns)."""
+    return pd.DataFrame(
+        {
+            entry["seed"]: {region: found[score] for region, found in entry["regions"].items()}
+            for entry in load(NAME).values()
+            if entry["means"] == means
+        }
+    )
 
 
 if __name__ == "__main__":
-    main()
+    models.main(NAME, __doc__, runs_of)

@@ -1,57 +1,42 @@
 """Bias optimisation on scenes of a region that was left out of training.
 
-Trains models with region encoding on all but one region of the synthetic benchmark that
-strategies.py wrote, and predicts the test tiles of that region with several region
-vectors: unknown, equal shares (where the optimisation starts), optimised with the published
-learning rate, and with one large enough to move the vector in a scene of a few windows. Runs that
-are there already are kept:
+Trains models with region encoding on all but one region of the synthetic benchmark, and predicts
+the test tiles of that region with several region vectors: unknown, equal shares (where the
+optimisation starts), optimised with the published learning rate, and with one large enough to move
+the vector in a scene of a few windows:
 
-    python -m benchmarks.experiments.unknown_region run --runs runs/strategies
-    python -m benchmarks.experiments.unknown_region table
+    python -m benchmarks.experiments.unknown_region --runs runs/strategies
 """
 
-import argparse
-import json
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.experiments.strategies import (
-    DEFAULT_SCHEDULE,
-    LEARNING_RATE,
-    REGIONS,
-    ROOT,
-    TILES,
-    WORLD_SEED,
-    best,
-)
+from benchmarks.experiments import models
+from benchmarks.experiments.loop import Runs, load
+from benchmarks.experiments.models import REGIONS, TILES, WORLD_SEED, Run
+from benchmarks.pages import markdown
 
-RESULTS = ROOT / "benchmarks" / "results" / "unknown_region.json"
-
+NAME = "unknown_region"
 LEFT_OUT = ("HMA", "NZ", "SC")
 RATES = {"optimised, 1e-4 (published)": 1e-4, "optimised, 0.05": 0.05}
 
 
+def runs_of(seed: int, runs: Path) -> Runs:
+    """List the runs of a seed."""
+    for region in LEFT_OUT:
+        yield f"{region}-seed{seed}", partial(measure, region, seed, runs)
+
+
 def train(region: str, seed: int, runs: Path) -> Path:
     """Train on all other regions, or find what was trained, and return the checkpoint."""
-    from glavitu.cli import main
-
     folder = runs / f"without-{region}-seed{seed}"
     if not list(folder.glob("**/best_iou.ckpt")):
-        epochs, steps = DEFAULT_SCHEDULE
-        configs = (
-            ROOT / "configs" / "strategies" / "region_encoding.yaml",
-            ROOT / "configs" / "tracks" / "optical_dem.yaml",
-            ROOT / "benchmarks" / "experiments" / "strategies.yaml",
-        )
-        others = ",".join(code for code in REGIONS if code != region)
-        fit = ["fit", *(f"--config={path}" for path in configs)]
-        fit += [f"--data.root={runs / 'benchmark'}", f"--data.regions=[{others}]"]
-        fit += ["--trainer.logger.init_args.save_dir", str(folder), f"--seed_everything={seed}"]
-        fit += [f"--model.lr={LEARNING_RATE}", f"--model.cycle_epochs={epochs}"]
-        fit += [f"--trainer.max_epochs={epochs}", f"--data.steps_per_epoch={steps}"]
-        assert main([*fit, "--trainer.enable_progress_bar=false"]) == 0
-    return best(folder)
+        run = Run(seed, "region_encoding", "optical_dem")
+        others = [code for code in REGIONS if code != region]
+        models.train(run, others, models.benchmark(runs), folder)
+    return models.best(folder)
 
 
 def measure(region: str, seed: int, runs: Path) -> list[dict]:
@@ -59,10 +44,8 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
     import torch
 
     from glavitu import GlacierRasters, GlaViTUTask, SyntheticGlaciers
-    from glavitu.datasets import TileWindow
     from glavitu.entropy import confidence
     from glavitu.mapping.region_optimisation import optimise_region
-    from glavitu.metrics.region_confusion import confusion_counts
     from glavitu.rasters.scene import Scene
     from glavitu.regions import UNKNOWN, region_vector
 
@@ -71,10 +54,8 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
     if not world.exists():
         counts = (0, 0, TILES[2])
         SyntheticGlaciers((region,), counts, seed=WORLD_SEED).write_geotiffs(world, progress=False)
-    dataset = GlacierRasters(world / "test", task.features)
     rows = []
-    for number, tile in enumerate(dataset.tiles):
-        sample = dataset[TileWindow(number, tile.extent)]
+    for tile, sample in models.samples(GlacierRasters(world / "test", task.features)):
         vectors = {
             "unknown": region_vector(UNKNOWN),
             "equal shares": torch.full((UNKNOWN + 1,), 1 / (UNKNOWN + 1)),
@@ -87,7 +68,6 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
             batch = {"image": sample["image"][None], "location": vector[None]}
             with torch.inference_mode():
                 probabilities = task.predict_tiles(batch)
-            counts = confusion_counts(probabilities.argmax(1), sample["mask"][None])[0]
             rows.append(
                 {
                     "region": region,
@@ -97,55 +77,24 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
                     "entropy": float((1 - confidence(probabilities)).mean()),
                     "largest_share": float(vector.max()),
                 }
-                | dict(zip(("tp", "fp", "fn", "tn"), counts.tolist(), strict=True))
+                | models.counts(probabilities[0].argmax(0), sample["mask"])
             )
     return rows
 
 
-def run(runs: Path, seeds: list[int]) -> None:
-    """Measure what is not there yet."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for seed in seeds:
-        for region in LEFT_OUT:
-            name = f"{region}-seed{seed}"
-            if name not in results:
-                print(f"== {name}", flush=True)
-                results[name] = measure(region, seed, runs)
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-
-
-def table() -> str:
-    """Make the table of Markdown: entropy and IoU of each region with each vector."""
-    frame = pd.DataFrame(row for rows in json.loads(RESULTS.read_text()).values() for row in rows)
-    groups = frame.groupby(["region", "vector", "seed"], sort=False)
-    counts = groups[["tp", "fp", "fn"]].sum()
-    scores = groups[["entropy", "largest_share"]].mean()
-    scores["iou"] = counts["tp"] / counts.sum(axis=1)
-    lines = [
-        "| left out | region vector | entropy | IoU | largest share |",
-        "| --- |" + " --- |" * 4,
-    ]
-    for (region, vector), part in scores.groupby(["region", "vector"], sort=False):
-        means = part[["entropy", "iou", "largest_share"]].mean()
-        cells = f"{means['entropy']:.4f} | {means['iou']:.3f} | {means['largest_share']:.3f}"
-        lines.append(f"| {region} | {vector} | {cells} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Run what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run", help="train, optimise and predict")
-    runs.add_argument("--runs", type=Path, default=Path("runs/strategies"))
-    runs.add_argument("--seeds", type=int, nargs="+", default=[0])
-    commands.add_parser("table", help="print the table")
-    options = parser.parse_args()
-    if options.command == "run":
-        run(options.runs, options.seeds)
-    else:
-        print(table())
+def unknown_region() -> str:
+    """Make the table: entropy and IoU of each region with each vector."""
+    frame = pd.DataFrame(row for rows in load(NAME).values() for row in rows)
+    keys = ["region", "vector", "seed"]
+    scores = frame.groupby(keys, sort=False)[["entropy", "largest_share"]].mean()
+    scores["iou"] = models.pooled_iou(frame, keys)
+    rows = []
+    for group, part in scores.groupby(keys[:2], sort=False):
+        mean = part.mean()
+        cells = [f"{mean['entropy']:.4f}", f"{mean['iou']:.3f}", f"{mean['largest_share']:.3f}"]
+        rows.append([*group, *cells])
+    return markdown(["left out", "region vector", "entropy", "IoU", "largest share"], rows)
 
 
 if __name__ == "__main__":
-    main()
+    models.main(NAME, __doc__, runs_of)

@@ -1,7 +1,7 @@
 """What quicker ways to predict change in maps: flipped pixels, IoU and confidence.
 
-Takes the models of the global strategy that strategies.py trained, and predicts the test
-tiles of the synthetic benchmark as published, in each way:
+Takes the models of the global strategy that the experiment `strategies` trained, and predicts the
+test tiles of the synthetic benchmark as published, in each way:
 
     python -m benchmarks.speed.precision --runs runs/strategies
     python -m benchmarks.speed.precision --runs runs/strategies --device cuda
@@ -11,15 +11,15 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 
-from benchmarks.experiments.strategies import SEEDS, Run, best
+from benchmarks.experiments import models
+from benchmarks.experiments.models import SEEDS
 from benchmarks.speed import measuring
 from glavitu import BenchmarkTiles, GlaViTUTask
-from glavitu.datasets import TileWindow
 from glavitu.entropy import confidence
 from glavitu.mapping import devices
-from glavitu.metrics.region_confusion import confusion_counts
 from glavitu.models.blending import predict_blended
 
 BATCH = 4
@@ -49,18 +49,16 @@ def in_batches(predictor: devices.Predictor) -> Predict:
 
 def measure(seed: int, runs: Path, device: str) -> list[dict]:
     """Return counts and changes for each way and tile."""
-    task = GlaViTUTask.from_checkpoint(best(runs / Run(seed, "global", "optical_dem").name))
-    dataset = BenchmarkTiles(runs / "benchmark", "test", task.features)
+    task = GlaViTUTask.from_checkpoint(models.global_model(runs, seed))
+    dataset = BenchmarkTiles(models.benchmark(runs), "test", task.features)
     rows, size = [], task.image_size
     todo = ways(task, device)
-    for number, tile in enumerate(dataset.tiles):
-        sample = dataset[TileWindow(number, tile.extent)]
+    for tile, sample in models.samples(dataset):
         found: dict[str, torch.Tensor] = {}
         for way, predict in todo.items():
             with torch.inference_mode():
                 found[way] = predict_blended(predict, sample["image"], size, size // 2, 2)
             classes, first = found[way].argmax(0), found["plain"].argmax(0)
-            counts = confusion_counts(classes[None], sample["mask"][None])[0].tolist()
             confidences = [confidence(values, dim=0) for values in (found[way], found["plain"])]
             rows.append(
                 {
@@ -70,20 +68,17 @@ def measure(seed: int, runs: Path, device: str) -> list[dict]:
                     "flipped": int((classes != first).sum()),
                     "confidence": float((confidences[0] - confidences[1]).abs().max()),
                 }
-                | dict(zip(("tp", "fp", "fn", "tn"), counts, strict=True))
+                | models.counts(classes, sample["mask"])
             )
     return rows
 
 
 def summary(rows: list[dict]) -> dict:
     """Flipped share, change of the mean IoU over regions, and largest change of confidence."""
-    import pandas as pd
-
     table = pd.DataFrame(rows)
     told = {}
     for way, part in table.groupby("way", sort=False):
-        regions = part.groupby(["seed", "region"])[["tp", "fp", "fn"]].sum()
-        iou = (regions["tp"] / regions.sum(axis=1)).groupby("seed").mean().mean()
+        iou = models.pooled_iou(part, ["seed", "region"]).groupby("seed").mean().mean()
         told[str(way)] = {
             "iou": float(iou),
             "iou_change": float(iou) - told["plain"]["iou"] if told else 0.0,
@@ -96,7 +91,7 @@ def summary(rows: list[dict]) -> dict:
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=Path, required=True, help="folder of strategies.py")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the trained models")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()

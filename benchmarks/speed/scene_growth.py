@@ -8,17 +8,13 @@ has imported all, against the number of pixels in logarithms: 1 where cost grows
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.measuring import exponent, load, save
-from benchmarks.speed.scenes import STAGES, write_scene
+from benchmarks.speed.scenes import STAGES, map_apart, write_scene
 
 NAME = "scene_growth"
 SIZES = (1_000, 2_000, 4_000, 8_000)
@@ -26,14 +22,7 @@ SIZES = (1_000, 2_000, 4_000, 8_000)
 
 def measure(scene: Path, threads: int) -> dict[str, Any]:
     """Map a scene in a process of its own and return what it took."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed.scenes", "one", scene, "threshold"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-    )
-    told: dict[str, Any] = json.loads(done.stdout)
+    told = map_apart(scene, "threshold", threads)
     return {
         "wall_s": told["wall_s"],
         "stages_s": told["seconds"],

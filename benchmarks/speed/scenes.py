@@ -1,35 +1,26 @@
-"""Peak memory of a map, and the time of its stages, by the size of the scene.
+"""Large scenes to map, and what a map of one takes in a process of its own.
 
-Each scene is written as a satellite's files come, reflectance as integers in UTM and elevation in
-degrees, and mapped in a process of its own: by a threshold on one band, which costs next to nothing
-and shows what all else costs, or by a small GlaViTU. Results that are there already are kept:
+A scene is written as a satellite's files come, reflectance as integers in UTM and elevation in
+degrees, and mapped by a threshold on one band, which costs next to nothing and shows what all else
+costs, or by a small GlaViTU. What it took is printed as JSON:
 
-    python -m benchmarks.speed.scenes run
-    python -m benchmarks.speed.scenes table
+    python -m benchmarks.speed.scenes FOLDER threshold
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-RESULTS = Path(__file__).parents[1] / "results" / "map_scenes.json"
+from benchmarks.speed.measuring import peak_mb
 
-#: Model, height and width.
-SCENES = (
-    ("threshold", 4_000, 4_000),
-    ("threshold", 40_000, 4_000),
-    ("threshold", 10_980, 10_980),
-    ("GlaViTU", 10_980, 10_980),
-)
+MODELS = ("GlaViTU", "threshold")
 WEST, NORTH, PIXEL = 400_000.0, 5_500_000.0, 10.0
 STAGES = ("predicting", "rasters", "vectorising", "preview")
 
@@ -108,74 +99,39 @@ def map_one(folder: Path, kind: str) -> None:
         calibration = model.calibration
         model = GlaViTUTask(model_args={"width": 8, "depth": 1, "heads": 2})
         model.calibration = calibration
-    before = _peak()
+    before = peak_mb()
     files = {"optical": folder / "optical.tif", "dem": folder / "dem.tif"}
     start = time.perf_counter()
     result = map_scene(model, files, folder / "map", progress=False)
     wall = time.perf_counter() - start
     run = json.loads(result.run.read_text())
-    told = {key: run[key] for key in ("glavitu", "seconds", "windows", "glaciers")}
-    print(json.dumps({"imported_mb": before, "peak_mb": _peak(), "wall_s": wall, **told}))
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def run(folder: str | None) -> None:
-    """Measure what is not there yet."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for kind, height, width in SCENES:
-        name = f"{kind}-{height}x{width}"
-        if name in results:
-            continue
-        print(f"== {name}", flush=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scene:
-            write_scene(Path(scene), height, width)
-            command = [sys.executable, "-m", "benchmarks.speed.scenes", "one", scene, kind]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        results[name] = {"model": kind, "height": height, "width": width}
-        results[name] |= {"threads": os.environ.get("OMP_NUM_THREADS"), **json.loads(done.stdout)}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-
-
-def table() -> str:
-    """Make the table of Markdown."""
-    head = (
-        "model",
-        "scene",
-        "windows",
-        *(f"{name}, s" for name in STAGES),
-        "peak, MB",
-        "of it, MB",
+    cost = {"imported_mb": before, "peak_mb": peak_mb(), "wall_s": wall}
+    print(
+        json.dumps(cost | {key: run[key] for key in ("glavitu", "seconds", "windows", "glaciers")})
     )
-    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
-    for entry in json.loads(RESULTS.read_text()).values():
-        cells = [entry["model"], f"{entry['height']:,} x {entry['width']:,}"]
-        cells += [f"{entry['windows']['predicted']:,}"]
-        cells += [f"{entry['seconds'][name]:.0f}" for name in STAGES]
-        cells += [f"{entry['peak_mb']:,}", f"{entry['peak_mb'] - entry['imported_mb']:,}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+
+
+def map_apart(folder: Path, kind: str, threads: int | None = None) -> dict[str, Any]:
+    """Map a scene in a process of its own and return what it took."""
+    some = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.speed.scenes", folder, kind],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=os.environ | some,
+    )
+    cost: dict[str, Any] = json.loads(done.stdout)
+    return cost
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Map what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    scenes = commands.add_parser("run", help="write and map the scenes")
-    scenes.add_argument("--folder", help="where scenes and maps go for the time being")
-    one = commands.add_parser("one", help="map one scene that is written")
-    one.add_argument("scene", type=Path)
-    one.add_argument("model", choices=sorted({scene[0] for scene in SCENES}))
-    commands.add_parser("table", help="print the table")
+    parser.add_argument("scene", type=Path, help="folder that write_scene filled")
+    parser.add_argument("model", choices=MODELS)
     options = parser.parse_args()
-    if options.command == "run":
-        run(options.folder)
-    elif options.command == "one":
-        map_one(options.scene, options.model)
-    else:
-        print(table())
+    map_one(options.scene, options.model)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What larger windows gain in time and cost in IoU, the positional embedding being interpolated.
 
-Takes the models of the global strategy that strategies.py trained, and predicts the test
-tiles with windows of 1 to 3 times the side that they were trained on, which is 64. Seeds that are
-there already are kept; the times of the published model, at 384, are measured anew:
+Takes the models of the global strategy that the experiment `strategies` trained, and predicts the
+test tiles with windows of 1 to 3 times the side that they were trained on, which is 64. Seeds
+that are there already are kept; the times of the published model, at 384, are measured anew:
 
     python -m benchmarks.speed.window_size --runs runs/strategies
 """
@@ -15,17 +15,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks.experiments.strategies import SEEDS, Run, best
+from benchmarks.experiments import models
+from benchmarks.experiments.models import SEEDS
 from benchmarks.speed.measuring import alternate, load, ratio, save
 from glavitu import BenchmarkTiles, GlaViTUTask
-from glavitu.datasets import TileWindow
-from glavitu.metrics.region_confusion import confusion_counts
 from glavitu.models.blending import predict_blended
-from glavitu.windows import (
-    centred_padding,
-    window_starts,
-    window_stride,
-)
+from glavitu.windows import centred_padding, window_starts, window_stride
 
 #: Side of a window, as a multiple of that in training, and overlap.
 CHOICES = ((1.0, 0.5), (1.5, 0.5), (2.0, 0.5), (3.0, 0.5), (2.0, 0.25))
@@ -41,11 +36,10 @@ def named(choice: tuple[float, float]) -> str:
 
 def measure(seed: int, runs: Path) -> dict[str, dict[str, float]]:
     """Return IoU, CPU seconds and share of changed pixels of each choice."""
-    task = GlaViTUTask.from_checkpoint(best(runs / Run(seed, "global", "optical_dem").name))
-    dataset = BenchmarkTiles(runs / "benchmark", "test", task.features)
+    task = GlaViTUTask.from_checkpoint(models.global_model(runs, seed))
+    dataset = BenchmarkTiles(models.benchmark(runs), "test", task.features)
     rows = []
-    for number, tile in enumerate(dataset.tiles):
-        sample = dataset[TileWindow(number, tile.extent)]
+    for number, (tile, sample) in enumerate(models.samples(dataset)):
         classes = {}
         for choice in CHOICES:
             window = round(choice[0] * task.image_size)
@@ -62,17 +56,16 @@ def measure(seed: int, runs: Path) -> dict[str, dict[str, float]]:
                 len(window_starts(centred_padding(size, window).size, window, stride))
                 for size in sample["image"].shape[1:]
             ]
-            tp, fp, fn, _ = confusion_counts(classes[choice][None], sample["mask"][None])[0]
             changed = (classes[choice] != classes[PUBLISHED]).float().mean()
             rows.append(
                 {"choice": named(choice), "region": tile.region, "seconds": seconds}
                 | {"covered": windows[0] * windows[1] * stride**2}
-                | {"tp": int(tp), "union": int(tp + fp + fn), "changed": float(changed)}
+                | {"changed": float(changed)}
+                | models.counts(classes[choice], sample["mask"])
             )
     frame = pd.DataFrame(rows)
-    pooled = frame.groupby(["choice", "region"])[["tp", "union"]].sum()
     scores = {
-        "iou": (pooled["tp"] / pooled["union"]).groupby("choice").mean(),
+        "iou": models.pooled_iou(frame, ["choice", "region"]).groupby("choice").mean(),
         "seconds": frame.groupby("choice")["seconds"].sum(),
         # Padding and the windows at the edges weigh much on tiles as small as these.
         "covered": frame.groupby("choice")["covered"].sum(),
