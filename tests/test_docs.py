@@ -247,7 +247,7 @@ def explain_benchmark(module: str, *arguments: str, monkeypatch, capsys) -> None
     monkeypatch.syspath_prepend(ROOT)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module(module, run_name="__main__")
+        runpy.run_path(str(ROOT / module.replace(".", "/")) + ".py", run_name="__main__")
     assert ended.value.code == 0, capsys.readouterr().err
     explained = capsys.readouterr().out
     for option in (word for word in arguments if word.startswith("--")):
