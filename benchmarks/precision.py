@@ -17,10 +17,10 @@ from strategies import SEEDS, Run, best
 
 from glavitu import BenchmarkTiles, GlaViTUTask
 from glavitu.datasets import TileWindow
-from glavitu.entropy import confidence
 from glavitu.mapping import devices
 from glavitu.metrics.region_confusion import confusion_counts
 from glavitu.models.blending import predict_blended
+from glavitu.models.entropy import confidence
 
 BATCH = 4
 Predict = Callable[[torch.Tensor], torch.Tensor]

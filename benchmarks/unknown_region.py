@@ -51,9 +51,9 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
 
     from glavitu import GlacierRasters, GlaViTUTask, SyntheticGlaciers
     from glavitu.datasets import TileWindow
-    from glavitu.entropy import confidence
     from glavitu.mapping.region_optimisation import optimise_region
     from glavitu.metrics.region_confusion import confusion_counts
+    from glavitu.models.entropy import confidence
     from glavitu.rasters.scene import Scene
     from glavitu.regions import UNKNOWN, region_vector
 

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from glavitu.callbacks.region_report import tested_tiles
 from glavitu.callbacks.run_folder import run_folder
+from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import Calibration
-from glavitu.entropy import confidence
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
-from glavitu.metrics.region_confusion import GLACIER, confusion_counts, most_probable
+from glavitu.metrics.region_confusion import confusion_counts, most_probable
+from glavitu.models.entropy import confidence
 from glavitu.pictures import (
     MASK_COLOURS,
     composite,

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from glavitu.classes import GLACIER
 from glavitu.datasets.benchmark_files import (
     DAMAGE,
     DEGREES,
@@ -227,7 +228,7 @@ def _is_released(path: Path) -> bool:
 
 def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
     (top, left), (_, _, height, width) = tile.padding, tile.extent
-    labels = read_array(group, OUTLINES)[top : top + height, left : left + width, 1]
+    labels = read_array(group, OUTLINES)[top : top + height, left : left + width, GLACIER]
     return {
         "split": split_of(tile.path) or "",
         "name": tile.name,

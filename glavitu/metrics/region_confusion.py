@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from glavitu.classes import GLACIER
 from glavitu.regions import UNKNOWN, region_name
-
-GLACIER = 1
 
 #: Columns of counts.
 COUNTS = ("tp", "fp", "fn", "tn")
