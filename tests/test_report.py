@@ -13,7 +13,7 @@ from PIL import Image
 
 from glavitu.callbacks.region_report import tables
 from glavitu.cli import main
-from glavitu.metrics.region_confusion import with_scores
+from glavitu.metrics.scores import with_scores
 
 EVIL = '<script>alert("x")</script>'
 #: A name that a file can have.

@@ -22,6 +22,7 @@ from glavitu.files import when_complete
 from glavitu.metrics import RegionConfusion, TileConfusion
 from glavitu.metrics.acquisitions import groupings
 from glavitu.metrics.region_confusion import most_probable
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
 from glavitu.metrics.tile_confusion import pool_tiles
 from glavitu.models.inference import Inference
 from glavitu.report.region_figure import draw_groups, draw_regions
@@ -31,8 +32,6 @@ TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sens
 
 #: Those that fit beside region, year and sensor on a narrow terminal.
 ACQUISITION_SCORES = ("iou", "precision", "recall")
-
-SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 
 
 class RegionReport(Callback):
@@ -181,14 +180,14 @@ def pool_acquisitions(
         columns = list(keys)
         pooled[name] = pool_tiles(tiles, columns)
         if calibration.get(name):
-            wanted = [*columns, "ece_raw", "ece_calibrated", "brier"]
+            wanted = [*columns, *BESIDE_SCORES]
             scores = pd.DataFrame(calibration[name])[wanted].dropna(axis="columns", how="all")
             pooled[name] = pooled[name].merge(scores, on=columns, how="left")
     return pooled
 
 
 def print_table(
-    table: pd.DataFrame, title: str, scores: Sequence[str] = SCORES, mean: bool = True
+    table: pd.DataFrame, title: str, scores: Sequence[str] = tuple(SCORES), mean: bool = True
 ) -> None:
     """Print scores on the terminal, after them their mean and standard deviation.
 
@@ -204,7 +203,7 @@ def print_table(
     for key in keys:
         shown.add_column(key, no_wrap=True)
     for score in scores:
-        shown.add_column(score.replace("_", " "), justify="right")
+        shown.add_column(LABELS[score], justify="right")
     for row in table.to_dict("records"):
         texts = (str(row[key]) for key in keys)
         shown.add_row(*texts, *(_number(float(row[score])) for score in scores))

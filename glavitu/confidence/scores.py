@@ -12,16 +12,8 @@ from rich.table import Table
 from glavitu.confidence.calibration import Calibration
 from glavitu.metrics import Reliability, ReliabilityHistogram
 from glavitu.metrics.acquisitions import Acquisition, groupings
+from glavitu.metrics.scores import CONFIDENCE_SCORES
 from glavitu.regions import region_name
-
-#: Titles of the scores in the table.
-TITLES = {
-    "ece_raw": "ECE",
-    "ece_calibrated": "ECE calibrated",
-    "mce_raw": "MCE",
-    "mce_calibrated": "MCE calibrated",
-    "brier": "Brier",
-}
 
 
 def calibration_scores(metric: Reliability, calibration: Calibration | None) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def _scores(
         values[f"ece_{name}"] = None if chosen is None else chosen.expected_calibration_error()
         values[f"mce_{name}"] = None if chosen is None else chosen.maximum_calibration_error()
     values["brier"] = squared[rows].sum() / raw.counts[rows].sum()
-    return {key: _plain(values[key]) for key in TITLES}
+    return {key: _plain(values[key]) for key in CONFIDENCE_SCORES}
 
 
 def pool(histogram: ReliabilityHistogram, rows: torch.Tensor | None = None) -> ReliabilityHistogram:
@@ -119,13 +111,15 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
         scores: What :func:`calibration_scores` gives.
         title: Title of the table.
     """
-    columns = [key for key in TITLES if scores[key] is not None]
-    table = pd.DataFrame.from_dict(scores["regions"], orient="index", columns=list(TITLES))
+    columns = [key for key in CONFIDENCE_SCORES if scores[key] is not None]
+    table = pd.DataFrame.from_dict(
+        scores["regions"], orient="index", columns=list(CONFIDENCE_SCORES)
+    )
     table = table[columns].astype(float)
     shown = Table(title=title)
     shown.add_column("region")
     for column in columns:
-        shown.add_column(TITLES[column], justify="right")
+        shown.add_column(CONFIDENCE_SCORES[column], justify="right")
     for region, row in zip(table.index, table.to_numpy(), strict=True):
         shown.add_row(str(region), *map(_number, row))
     if len(table) > 1:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from glavitu.metrics.acquisitions import acquisitions, groupings
-from glavitu.metrics.region_confusion import COUNTS, confusion_counts, with_scores
+from glavitu.metrics.region_confusion import confusion_counts
+from glavitu.metrics.scores import COUNTS, with_scores
 from glavitu.regions import region_name
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class TileConfusion(Metric):
 
         Columns are ``tile``, ``region``, ``subregion`` (empty where unknown), where one is known
         ``date``, ``year`` and ``sensor``, and those of
-        :func:`~glavitu.metrics.region_confusion.with_scores`.
+        :func:`~glavitu.metrics.scores.with_scores`.
         """
         counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
         named = pd.DataFrame(
@@ -97,7 +98,7 @@ def pool_tiles(tiles: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         One row per group: the keys, the number of ``tiles``, and the columns of
-        :func:`~glavitu.metrics.region_confusion.with_scores`. Tiles of which a key is empty are
+        :func:`~glavitu.metrics.scores.with_scores`. Tiles of which a key is empty are
         left out.
     """
     known = tiles[(tiles[list(keys)] != "").all(axis=1)]

@@ -17,20 +17,13 @@ from PIL import Image
 from glavitu._version import __version__
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
 from glavitu.report.plot import plot_regions
-from glavitu.report.runs import CALIBRATION, SCORES, Run
+from glavitu.report.runs import Run
 
 #: Colours of the runs, in turn; told apart with colour-blind eyes, on light and on dark.
 COLOURS = ("#3b8bc9", "#e08214", "#4d9221", "#b05cc4", "#c9485b", "#1fa39a", "#8a8a3a", "#7a7f99")
 
-LABELS = {
-    "glacier_share": "glacier share",
-    "iou": "IoU",
-    "f1": "F1",
-    "ece_raw": "ECE raw",
-    "ece_calibrated": "ECE calibrated",
-    "brier": "Brier score",
-}
 COUNTS = ("tiles", "pixels")
 
 
@@ -112,7 +105,7 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
         tiles=_long("Tiles", runs, [run.tiles for run in runs], ("tile", "region", "subregion")),
         acquisitions=_acquisitions(runs),
         summaries=[_summary(run) for run in runs],
-        calibration=[(name, LABELS[name]) for name in CALIBRATION],
+        calibration=[(name, LABELS[name]) for name in BESIDE_SCORES],
         options=_options(runs),
         samples=_samples(runs, progress),
     )
@@ -161,7 +154,7 @@ def _long(
     several = len(runs) > 1
     keys = [*texts, *(["run"] if several else [])]
     present = {name for table in tables for name in table.columns}
-    numbers = [name for name in (*COUNTS, *SCORES, *CALIBRATION) if name in present]
+    numbers = [name for name in (*COUNTS, *SCORES, *BESIDE_SCORES) if name in present]
     named = [table.assign(run=run.name) for run, table in zip(runs, tables, strict=True)]
     rows = pd.concat(named).reindex(columns=[*keys, *numbers]).sort_values([*texts], kind="stable")
     scores = [name for name in numbers if name not in COUNTS]

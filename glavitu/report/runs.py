@@ -12,9 +12,7 @@ import pandas as pd
 
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
-
-SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
-CALIBRATION = ("ece_raw", "ece_calibrated", "brier")
+from glavitu.metrics.scores import BESIDE_SCORES, SCORES
 
 #: Columns of text of each table of ``report.json``.
 TEXTS = {
@@ -162,9 +160,9 @@ def _calibration(report: dict[str, Any], path: Path) -> tuple[dict[str, float], 
         {"region": name} | _object(regions, name, path, "calibration.regions.") for name in regions
     ]
     table = _table(rows, "calibration.regions", ("region",), path)
-    known = table.reindex(columns=["region", *CALIBRATION]).dropna(axis="columns", how="all")
-    overall = _table([{name: found.get(name) for name in CALIBRATION}], "calibration", (), path)
-    every = {name: float(overall[name].iloc[0]) for name in CALIBRATION}
+    known = table.reindex(columns=["region", *BESIDE_SCORES]).dropna(axis="columns", how="all")
+    overall = _table([{name: found.get(name) for name in BESIDE_SCORES}], "calibration", (), path)
+    every = {name: float(overall[name].iloc[0]) for name in BESIDE_SCORES}
     return every, known if rows else table
 
 
