@@ -23,6 +23,9 @@ class TileConfusion(Metric):
     The state, one row per tile, is summed over processes, so that each may see tiles of its own,
     however many.
 
+    Attributes:
+        batch_counts: Those of the last batch, int64 (B, 4): TP, FP, FN, TN.
+
     Args:
         tiles: The tiles of the dataset, the same in all processes.
 
@@ -43,6 +46,7 @@ class TileConfusion(Metric):
     full_state_update = False
 
     counts: Tensor
+    batch_counts: Tensor | None = None
 
     def __init__(self, tiles: "Sequence[Tile]", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,7 +63,7 @@ class TileConfusion(Metric):
             mask: int (B, H, W), true classes, on the same device.
             tile: int64 (B,), which tile of the dataset each is.
         """
-        counts = confusion_counts(prediction, mask)
+        counts = self.batch_counts = confusion_counts(prediction, mask)
         self.counts.index_add_(0, tile.to(self.counts.device), counts.to(self.counts.device))
 
     def compute(self) -> Tensor:
