@@ -89,6 +89,9 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
     )
     environment.filters |= {"score": _score, "count": _count}
     environment.tests["known"] = _known
+    # The test drew a run on its own already; several are drawn side by side here.
+    drawn = runs[0].figure if len(runs) == 1 else None
+    figure = drawn and _data_uri(drawn, lossless=True)
     # As the region vector has them; the unknown comes last.
     names = sorted({name for run in runs for name in run.regions["region"]})
     return environment.get_template("page.html").generate(
@@ -96,7 +99,8 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
         version=__version__,
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
         colours=[COLOURS[number % len(COLOURS)] for number in range(len(runs))],
-        plot=plot_regions(runs, names),
+        figure=figure,
+        plot=None if figure else plot_regions(runs, names),
         side_by_side=_side_by_side(runs, names) if len(runs) > 1 else None,
         regions=_long("Regions", runs, [run.regions for run in runs], ("region",), True),
         subregions=_long(
@@ -229,12 +233,17 @@ def _samples(runs: Sequence[Run], progress: Callable[[int], Any]) -> Iterable[Ti
         yield TileSamples(tile, place, pictures)
 
 
-def _data_uri(path: Path) -> str:
-    """Encode a picture smaller than PNG, so that a page of many stays light."""
+def _data_uri(path: Path, lossless: bool = False) -> str:
+    """Encode a picture smaller than PNG, so that a page of many stays light.
+
+    Args:
+        path: The picture.
+        lossless: Whether to keep it as it is, for lines and text.
+    """
     buffer = io.BytesIO()
     try:
         with Image.open(path) as image:
-            image.convert("RGB").save(buffer, "WEBP", quality=85)
+            image.convert("RGB").save(buffer, "WEBP", quality=85, lossless=lossless)
     except (OSError, SyntaxError, ValueError) as error:  # as Pillow has it
         raise InputError(
             f"{path}: cannot be read as a picture ({error}); remove it, or test again"

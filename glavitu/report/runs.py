@@ -41,6 +41,7 @@ class Run:
             these (groups), where the test tells years or sensors; otherwise empty.
         calibration: The same three of all pixels together; NaN where unknown.
         config: The configuration of the run, None where it is not in the folder.
+        figure: The ``report.png`` that shows the IoU of its regions, None where it is not there.
         samples: Picture of each tile that has one.
     """
 
@@ -54,6 +55,7 @@ class Run:
     acquisitions: dict[str, pd.DataFrame]
     calibration: dict[str, float]
     config: str | None
+    figure: Path | None
     samples: dict[str, Path]
 
 
@@ -105,7 +107,7 @@ def _read_run(folder: Path, name: str) -> Run:
     }
     calibration, of_regions = _calibration(report, path)
     tables["regions"] = tables["regions"].merge(of_regions, on="region", how="left")
-    config = folder / "config.yaml"
+    config, figure = folder / "config.yaml", folder / "report.png"
     return Run(
         name=name,
         folder=folder,
@@ -114,6 +116,7 @@ def _read_run(folder: Path, name: str) -> Run:
         acquisitions=acquisitions,
         calibration=calibration,
         config=config.read_text("utf-8", errors="replace") if config.is_file() else None,
+        figure=figure if figure.is_file() else None,
         samples={sample.stem: sample for sample in sorted(folder.glob("samples/*.png"))},
         **tables,
     )
