@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "glavitu"
 
 #: Rooms and loose modules from the ground up, as CONTRIBUTING draws them.
 FLOORS = (
-    ("_version", "classes", "errors", "files", "losses", "quiet", "shipped", "threads"),
+    ("_version", "classes", "errors", "files", "losses", "shipped", "terminal", "threads"),
     ("features", "outlines", "pictures", "regions", "windows"),
     ("models", "rasters", "transforms"),
     ("synthetic",),

@@ -9,8 +9,7 @@ import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from glavitu._version import __version__
 from glavitu.callbacks.predictions import log_figure
@@ -23,6 +22,7 @@ from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
 from glavitu.metrics.tile_confusion import pool_tiles
 from glavitu.models.inference import Inference
 from glavitu.report.region_figure import draw_groups, draw_regions
+from glavitu.terminal import numeric, print_table
 
 #: Titles of the tables of years and sensors.
 TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sensor"}
@@ -90,9 +90,9 @@ class RegionReport(ResultsCallback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_table("test/regions", dataframe=regions)
-        print_table(regions, "Glacier class, pixels pooled per region")
+        print_regions(regions, "Glacier class, pixels pooled per region")
         for name, table in groups.items():
-            print_table(table, f"The same by {TITLES[name]}", ACQUISITION_SCORES, mean=False)
+            print_regions(table, f"The same by {TITLES[name]}", ACQUISITION_SCORES, mean=False)
 
     def _draw(self, name: str, figure: Figure, trainer: Trainer) -> None:
         with when_complete(self.folder / f"{name}.png") as partial:
@@ -156,7 +156,7 @@ def pool_acquisitions(
     return pooled
 
 
-def print_table(
+def print_regions(
     table: pd.DataFrame, title: str, scores: Sequence[str] = tuple(SCORES), mean: bool = True
 ) -> None:
     """Print scores on the terminal, after them their mean and standard deviation.
@@ -168,21 +168,18 @@ def print_table(
         scores: Which scores.
         mean: Whether to print mean and standard deviation.
     """
-    shown = Table(title=title)
     keys = [key for key in ("region", "year", "sensor") if key in table]
-    for key in keys:
-        shown.add_column(key, no_wrap=True)
-    for score in scores:
-        shown.add_column(LABELS[score], justify="right")
-    for row in table.to_dict("records"):
-        texts = (str(row[key]) for key in keys)
-        shown.add_row(*texts, *(_number(float(row[score])) for score in scores))
+    columns = [*(Column(key, no_wrap=True) for key in keys), *(numeric(LABELS[s]) for s in scores)]
+    rows = [
+        [*(str(row[key]) for key in keys), *(_number(float(row[score])) for score in scores)]
+        for row in table.to_dict("records")
+    ]
+    summaries = []
     if mean and len(table) > 1:
-        shown.add_section()
         for name in ("mean", "std"):
             summary = getattr(table[list(scores)], name)()
-            shown.add_row(name, *(_number(float(summary[score])) for score in scores))
-    Console().print(shown)
+            summaries.append([name, *(_number(float(summary[score])) for score in scores)])
+    print_table(title, columns, rows, summaries)
 
 
 def _origin(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
