@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "glavitu"
 
 #: Rooms and loose modules from the ground up, as CONTRIBUTING draws them.
 FLOORS = (
-    ("_version", "errors", "files", "losses", "quiet", "shipped", "threads"),
-    ("entropy", "features", "outlines", "pictures", "regions", "windows"),
+    ("_version", "classes", "errors", "files", "losses", "shipped", "terminal", "threads"),
+    ("features", "outlines", "pictures", "regions", "windows"),
     ("models", "rasters", "transforms"),
     ("synthetic",),
     ("datasets",),

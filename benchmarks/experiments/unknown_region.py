@@ -44,8 +44,8 @@ def measure(region: str, seed: int, runs: Path) -> list[dict]:
     import torch
 
     from glavitu import GlacierRasters, GlaViTUTask, SyntheticGlaciers
-    from glavitu.entropy import confidence
     from glavitu.mapping.region_optimisation import optimise_region
+    from glavitu.models.entropy import confidence
     from glavitu.rasters.scene import Scene
     from glavitu.regions import UNKNOWN, region_vector
 

@@ -18,9 +18,9 @@ from benchmarks.experiments import models
 from benchmarks.experiments.models import SEEDS
 from benchmarks.speed import measuring
 from glavitu import BenchmarkTiles, GlaViTUTask
-from glavitu.entropy import confidence
 from glavitu.mapping import devices
 from glavitu.models.blending import predict_blended
+from glavitu.models.entropy import confidence
 
 BATCH = 4
 Predict = Callable[[torch.Tensor], torch.Tensor]

@@ -32,9 +32,9 @@ from glavitu.callbacks import (
 )
 from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
+from glavitu.cli.quiet import quieten_lightning
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
-from glavitu.quiet import quieten_lightning
 from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
@@ -109,12 +109,9 @@ class GlaViTUCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
         parser.add_lightning_class_args(ConfidenceCalibration, "confidence_calibration")
-        # Before the report of regions, which tells what it found.
         parser.add_lightning_class_args(CalibrationReport, "calibration_report")
         parser.add_lightning_class_args(RegionReport, "region_report")
-        parser.link_arguments("region_report.output", "calibration_report.output")
         parser.add_lightning_class_args(WorstTiles, "worst_tiles")
-        parser.link_arguments("region_report.output", "worst_tiles.output")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
         parser.set_defaults(
             {

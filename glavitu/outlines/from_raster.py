@@ -8,6 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
+from glavitu.classes import GLACIER
 from glavitu.outlines.attributes import (
     ReadStrip,
     area_bounds,
@@ -17,9 +18,6 @@ from glavitu.outlines.attributes import (
 from glavitu.outlines.measures import measured
 from glavitu.outlines.polygons import polygons_of
 from glavitu.outlines.vector_files import write_vectors
-
-#: The class that is a glacier.
-GLACIER = 1
 
 
 def outlines_from_raster(

@@ -4,7 +4,7 @@ import sys
 
 def test_warnings_are_a_line_without_code():
     code = (
-        "import warnings\nfrom glavitu.quiet import warn_plainly\nwarn_plainly()\n"
+        "import warnings\nfrom glavitu.cli.quiet import warn_plainly\nwarn_plainly()\n"
         "warnings.warn('the slope is odd')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
