@@ -152,7 +152,7 @@ class GlaViTUCLI(LightningCLI):
                 resumes = "Training goes on from it. " if subcommand == "fit" else ""
                 action.help = f"{CHECKPOINT_HELP} {resumes}".strip()
             if action.dest in MODULES:  # it would list every module of PyTorch
-                action.extra_help = str
+                vars(action)["extra_help"] = str
             if action.dest in DECIDED and (subcommand, action.dest) != ("validate", "verbose"):
                 action.help = argparse.SUPPRESS
         return parser

@@ -105,7 +105,10 @@ def known_arguments(module: nn.Module) -> dict[str, Any] | None:
         Plain values, None where they are not known.
     """
     arguments = getattr(module, "_hub_mixin_config", None)
-    return dict(arguments) if isinstance(arguments, dict) and is_plain(arguments) else None
+    if not isinstance(arguments, dict) or not is_plain(arguments):
+        return None
+    # As lists, which every kind of file gives back.
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
 
 
 def is_plain(value: Any) -> bool:

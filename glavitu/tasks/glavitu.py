@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -164,15 +164,18 @@ class GlaViTUTask(LightningModule):
         self.val_metrics = MetricCollection({"iou": GlacierIoU(self.num_classes)}, prefix="val/")
         self.test_confusion = RegionConfusion()
 
-    def _ensemble_member(self, path: str) -> "GlaViTUTask":
-        # A module that no checkpoint can build is like ours, where its class is.
+    def sibling(self, path: str | Path) -> Self:
+        """Build the task of another checkpoint; a module that was given lends its class to both."""
         name, model = self.hparams["model"], None
         if (
             not is_buildable(self.hparams)
-            and name == read_checkpoint(path)["hyper_parameters"]["model"]
+            and read_checkpoint(path)["hyper_parameters"]["model"] == name
         ):
             model = copy.deepcopy(self.model)
-        member = GlaViTUTask.from_checkpoint(path, model=model)
+        return type(self).from_checkpoint(path, model=model)
+
+    def _ensemble_member(self, path: str) -> Self:
+        member = self.sibling(path)
         check_ensemble(self, member, path)
         return member
 
@@ -182,7 +185,7 @@ class GlaViTUTask(LightningModule):
         path: str | Path,
         inference: Sequence[str] | str = (),
         model: nn.Module | None = None,
-    ) -> "GlaViTUTask":
+    ) -> Self:
         """Build the task of a checkpoint, on the CPU and in eval mode.
 
         Args:

@@ -89,7 +89,7 @@ def check_buildable(stored: Mapping[str, Any], source: str) -> None:
     raise InputError(
         f"{source}: its model {name} is not in the checkpoint as a name to build it from, since "
         f"{why}; give the module, {given}, or on the command line the configuration that names it "
-        "(--config with `fit` and `test`, --model with `map`)"
+        "(--config with `test` and others, --model with `map`)"
     )
 
 
