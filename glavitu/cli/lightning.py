@@ -38,6 +38,7 @@ from glavitu.errors import InputError
 from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
+from glavitu.tasks.hyperparameters import check_buildable, modules_of_config
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
@@ -52,6 +53,9 @@ CHECKPOINT_HELP = (
 
 #: Options of Lightning's that are decided here; configurations of older runs may have them.
 DECIDED = ("weights_only", "return_predictions", "verbose")
+
+#: Options that may be any module.
+MODULES = ("model.model", "model.loss")
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
@@ -144,6 +148,8 @@ class GlaViTUCLI(LightningCLI):
             if action.dest == "ckpt_path":
                 resumes = "Training goes on from it. " if subcommand == "fit" else ""
                 action.help = f"{CHECKPOINT_HELP} {resumes}".strip()
+            if action.dest in MODULES:  # it would list every module of PyTorch
+                vars(action)["extra_help"] = str
             if action.dest in DECIDED and (subcommand, action.dest) != ("validate", "verbose"):
                 action.help = argparse.SUPPRESS
         return parser
@@ -232,7 +238,11 @@ class GlaViTUCLI(LightningCLI):
             for source, target in LINKS.items()
             if _plain(options.data[source]) == _plain(defaults[source].default)
         }
-        model = {k: v for k, v in stored.items() if k not in LINKS.values()}
+        # A checkpoint is data: modules of others' classes come from the configuration alone.
+        given = modules_of_config(stored, options.model)
+        if "model" not in given:
+            check_buildable(stored, path)
+        model = {k: v for k, v in stored.items() if k not in (*LINKS.values(), *given)}
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )

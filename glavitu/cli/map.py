@@ -71,6 +71,11 @@ def add_parser(commands: Any) -> None:
         metavar="CKPT",
         help="trained model, from `glavitu fit` or `glavitu import-keras`",
     )
+    parser.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="configuration of its run (config.yaml), where the model is a class of your own",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the map")
     _add_rasters(parser)
     _add_values(parser)
@@ -89,13 +94,15 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         InputError: If an option, a raster or the checkpoint cannot be used.
     """
+    from glavitu.cli.own_model import read_model
     from glavitu.mapping import map_scene
     from glavitu.mapping.devices import choose_device
     from glavitu.tasks import GlaViTUTask
 
     files = _files(options)
     device = choose_device(options.device)
-    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference).to(device)
+    own = read_model(vars(options).get("model"))
+    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference, own).to(device)
     given = {key: value for key, value in vars(options).items() if key in PASSED}
     if "scales" in given:
         given["scales"] = dict(map(_scale, given["scales"]))
