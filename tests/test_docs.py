@@ -168,7 +168,7 @@ def write_checkpoints(folder: Path) -> None:
     best = folder / "runs" / "glavitu" / "version_0" / "checkpoints" / "best_iou.ckpt"
     for name in ("best_iou", "global", "glavitu_global"):
         shutil.copy(best, folder / f"{name}.ckpt")
-    assert main(["test", "--ckpt_path", str(best), "--data.root", "my_data", *LOCAL]) == 0
+    assert main(["test", "--checkpoint", str(best), "--data.root", "my_data", *LOCAL]) == 0
     (folder / "runs" / "glavitu" / "version_1").rename(folder / "RUN")
 
 
@@ -212,7 +212,7 @@ def shortened(arguments: list[str]) -> list[str]:
     """Add what makes a command of ours small."""
     if arguments[0] != "fit":
         return [*arguments, *(LOCAL if arguments[0] in ("validate", "test", "predict") else ())]
-    if "--ckpt_path" in arguments:  # goes on with a run that is small
+    if "--checkpoint" in arguments:  # goes on with a run that is small
         return [*arguments, "--trainer.max_epochs=2"]
     baseline = "unet" in arguments
     model = {"encoder": "resnet18", "width": 8} if baseline else TINY

@@ -271,7 +271,7 @@ class TestErrors:
         self.check(capsys, ["missing"], "missing: no such folder")
 
     def test_a_folder_without_a_report(self, capsys, tmp_path):
-        self.check(capsys, [tmp_path], "report.json is missing", "glavitu test --ckpt_path")
+        self.check(capsys, [tmp_path], "report.json is missing", "glavitu test --checkpoint")
 
     @pytest.mark.parametrize("text", ["{", "\xff", "[]", "{}", '{"regions": []}'])
     def test_a_report_that_is_none(self, capsys, one, text):

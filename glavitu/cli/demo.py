@@ -98,7 +98,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     console.rule(f"Done in {minutes:.1f} minutes")
     rasters = " ".join(
         f"--{option} {tile.files[group]}"
-        for option, group in (("optical", "optical"), ("elevation", "dem"), ("in-sar", "in_sar"))
+        for option, group in (("optical", "optical"), ("dem", "dem"), ("in-sar", "in_sar"))
     )
     console.print(
         f"  {figure}: image, truth, prediction and confidence\n"

@@ -25,7 +25,7 @@ EPILOG = (
 #: Options that take rasters, and the feature groups that these are of.
 RASTERS = {
     "optical": ("optical", "top-of-atmosphere reflectance: blue, green, red, nir, swir1, swir2"),
-    "elevation": ("dem", "elevation in metres; a second band may give the slope in degrees"),
+    "dem": ("dem", "elevation in metres; a second band may give the slope in degrees"),
     "slope": ("slope", "slope in degrees; computed from the elevation where not given"),
     "co-pol-sar": ("co_pol_sar", "sigma0 (linear), co-polarised: ascending, descending"),
     "cross-pol-sar": ("cross_pol_sar", "sigma0 (linear), cross-polarised: ascending, descending"),

@@ -1,4 +1,4 @@
-"""Silence for what Lightning says that helps nobody here."""
+"""How warnings and logs are shown where a command runs, and what of Lightning's is not."""
 
 import logging
 import sys
@@ -10,14 +10,27 @@ NOISE = ("Tip:", "TPU available", "to estimate number of stepping batches")
 
 
 def warn_plainly() -> None:
-    """Show warnings as a line of their message, without the code that they come from."""
+    """Show a warning, or what glavitu logs, as a line of its message, without where it is from."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        from tqdm import tqdm  # which clears what progress bars have left of a line
-
-        tqdm.write(f"glavitu: warning: {message}", file=sys.stderr)
+        _write(f"glavitu: warning: {message}")
 
     warnings.showwarning = show
+    logging.getLogger("glavitu").addHandler(_Lines())
+
+
+class _Lines(logging.Handler):
+    """Shows each record as a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        _write(f"glavitu: {record.getMessage()}")
+
+
+def _write(line: str) -> None:
+    from tqdm import tqdm  # which clears what progress bars have left of a line
+
+    tqdm.write(line, file=sys.stderr)
 
 
 def quieten_lightning() -> None:

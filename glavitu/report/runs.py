@@ -21,7 +21,7 @@ TEXTS = {
     "tiles": ("tile", "region", "subregion"),
 }
 
-REMEDY = "test again: `glavitu test --ckpt_path CKPT --data.root DATA` writes it"
+REMEDY = "test again: `glavitu test --checkpoint CKPT --data.root DATA` writes it"
 
 
 @dataclass(frozen=True)
