@@ -15,9 +15,9 @@ from glavitu.confidence.calibration import (
 )
 from glavitu.confidence.curves import ConfidenceCurve
 from glavitu.datasets import GlacierRasters, TileWindow
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import ReliabilityHistogram
+from glavitu.models.entropy import confidence
 from glavitu.regions import UNKNOWN, region_index
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import put_calibration

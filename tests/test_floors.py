@@ -12,8 +12,8 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 #: Rooms and loose modules from the ground up, as CONTRIBUTING draws them.
 FLOORS = (
-    ("_version", "errors", "files", "losses", "quiet", "shipped", "threads"),
-    ("entropy", "features", "outlines", "pictures", "regions", "windows"),
+    ("_version", "classes", "errors", "files", "losses", "shipped", "terminal", "threads"),
+    ("features", "outlines", "pictures", "regions", "windows"),
     ("models", "rasters", "transforms"),
     ("synthetic",),
     ("datasets",),

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser
 
+from glavitu.cli.own_model import read_model
 from glavitu.cli.parsers import end, explain_unknown
 from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
@@ -71,7 +72,9 @@ def run(arguments: Sequence[str]) -> None:
     with warnings.catch_warnings():
         # What the checkpoint was calibrated for before does not matter.
         warnings.filterwarnings("ignore", message=".*its calibration was fitted to")
-        task = GlaViTUTask.from_checkpoint(given.checkpoint, given.inference)
+        task = GlaViTUTask.from_checkpoint(
+            given.checkpoint, given.inference, read_model(given.config)
+        )
     if given.data.root is None:
         raise InputError(
             f"{given.checkpoint}: there is no config.yaml of its run, which would tell where the "
@@ -115,7 +118,8 @@ def _parser() -> Any:
         "--config",
         metavar="FILE",
         help="configuration of a run whose part `data` is used where an option of the data is not "
-        "given; by default config.yaml in the folder of the checkpoint's run, if there is one",
+        "given; by default config.yaml in the folder of the checkpoint's run, if there is one. A "
+        "model of your own is built as it says, where it is given",
     )
     parser.add_argument(
         "--method",

@@ -33,12 +33,13 @@ from glavitu.callbacks import (
 from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.cli.parsers import end, explain_unknown, say_renamed
+from glavitu.cli.quiet import quieten_lightning
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
-from glavitu.quiet import quieten_lightning
 from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
+from glavitu.tasks.hyperparameters import check_buildable, modules_of_config
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
@@ -55,6 +56,9 @@ CHECKPOINT_HELP = (
 DECIDED = ("weights_only", "return_predictions", "verbose", "ckpt_path")
 
 INFERENCE_HELP = "Take the mean of several predictions, as the same option of glavitu map."
+
+#: Options that may be any module.
+MODULES = ("model.model", "model.loss")
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
@@ -112,12 +116,9 @@ class GlaViTUCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
         parser.add_lightning_class_args(ConfidenceCalibration, "confidence_calibration")
-        # Before the report of regions, which tells what it found.
         parser.add_lightning_class_args(CalibrationReport, "calibration_report")
         parser.add_lightning_class_args(RegionReport, "region_report")
-        parser.link_arguments("region_report.output", "calibration_report.output")
         parser.add_lightning_class_args(WorstTiles, "worst_tiles")
-        parser.link_arguments("region_report.output", "worst_tiles.output")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
         parser.set_defaults(
             {
@@ -151,6 +152,8 @@ class GlaViTUCLI(LightningCLI):
         if subcommand in ("test", "predict"):
             parser.add_argument("--inference", nargs="+", metavar="HOW", help=INFERENCE_HELP)
         for action in parser._actions:
+            if action.dest in MODULES:  # it would list every module of PyTorch
+                vars(action)["extra_help"] = str
             if action.dest in DECIDED and (subcommand, action.dest) != ("validate", "verbose"):
                 action.help = argparse.SUPPRESS
         return parser
@@ -248,7 +251,11 @@ class GlaViTUCLI(LightningCLI):
             for source, target in LINKS.items()
             if _plain(options.data[source]) == _plain(defaults[source].default)
         }
-        model = {k: v for k, v in stored.items() if k not in LINKS.values()}
+        # A checkpoint is data: modules of others' classes come from the configuration alone.
+        given = modules_of_config(stored, options.model)
+        if "model" not in given:
+            check_buildable(stored, path)
+        model = {k: v for k, v in stored.items() if k not in (*LINKS.values(), *given)}
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )

@@ -1,9 +1,11 @@
 """The command `map`: the glaciers of a scene, from rasters to outlines."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from glavitu.errors import InputError
+from glavitu.mapping.options import Section, map_options
 
 TEXT = "map the glaciers of a scene: outlines, confidence and a picture"
 
@@ -31,24 +33,6 @@ RASTERS = {
     "thermal": ("thermal", "brightness temperature in kelvin"),
 }
 
-#: Formats of the vector files.
-FORMATS = ("gpkg", "parquet", "shp", "geojson")
-
-#: Options that are arguments of ``map_scene`` of the same name, passed on where they are given.
-PASSED = (
-    *(
-        "region",
-        "optimise_region",
-        "batch_size",
-        "overlap",
-        "probability",
-        "smoothing",
-        "overwrite",
-    ),
-    *("crs", "resolution", "bounds", "aoi", "scales", "decibels", "slope_percent"),
-    *("min_area_km2", "vector_format"),
-)
-
 
 def add_parser(commands: Any) -> None:
     """Add the command to a parser.
@@ -71,12 +55,16 @@ def add_parser(commands: Any) -> None:
         metavar="CKPT",
         help="trained model, from `glavitu fit` or `glavitu import-keras`",
     )
+    parser.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="configuration of its run (config.yaml), where the model is a class of your own",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the map")
     _add_rasters(parser)
-    _add_values(parser)
-    _add_grid(parser)
-    _add_prediction(parser)
-    _add_results(parser)
+    groups = {section: parser.add_argument_group(*section.value) for section in Section}
+    _add_model(groups[Section.PREDICTION])
+    _add_map_options(groups)
     parser.set_defaults(run=run)
 
 
@@ -89,14 +77,16 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         InputError: If an option, a raster or the checkpoint cannot be used.
     """
+    from glavitu.cli.own_model import read_model
     from glavitu.mapping import map_scene
     from glavitu.mapping.devices import choose_device
     from glavitu.tasks import GlaViTUTask
 
     files = _files(options)
     device = choose_device(options.device)
-    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference).to(device)
-    given = {key: value for key, value in vars(options).items() if key in PASSED}
+    own = read_model(vars(options).get("model"))
+    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference, own).to(device)
+    given = {o.name: getattr(options, o.name) for o in map_options() if hasattr(options, o.name)}
     if "scales" in given:
         given["scales"] = dict(map(_scale, given["scales"]))
     result = map_scene(task, files, options.output, **given)
@@ -125,75 +115,13 @@ def _add_rasters(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_values(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "values", "What the numbers in the rasters are, where the files do not tell."
-    )
-    group.add_argument(
-        "--scale",
-        dest="scales",
-        action="append",
-        metavar="GROUP=SCALE[,OFFSET]",
-        help="make physical values of stored ones as value x SCALE + OFFSET, such as "
-        "optical=0.0001,-0.1; may be repeated",
-    )
-    _add_switch(group, "--decibels", "sigma0 is in decibels")
-    _add_switch(group, "--slope-percent", "slope is in percent")
-
-
-def _add_grid(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "place and pixels", "By default the map has the pixels of the optical raster."
-    )
-    group.add_argument("--crs", metavar="CRS", help="coordinates of the map, such as EPSG:32645")
-    group.add_argument(
-        "--resolution", type=float, metavar="SIZE", help="size of its pixels, in units of the CRS"
-    )
-    area = group.add_mutually_exclusive_group()
-    area.add_argument(
-        "--bounds",
-        nargs=4,
-        type=float,
-        metavar=("LEFT", "BOTTOM", "RIGHT", "TOP"),
-        help="map this rectangle alone, in units of the CRS",
-    )
-    area.add_argument(
-        "--aoi", metavar="FILE", help="map the rectangle around these polygons, of any CRS"
-    )
-    group.add_argument(
-        "--region",
-        metavar="CODE",
-        help="region of the scene, such as HMA, for models with region encoding and those "
-        "calibrated per region",
-    )
-    _add_switch(
-        group,
-        "--optimise-region",
-        "for models with region encoding and a place of unknown region: look for the region vector "
-        "with which the model is surest of the scene, as published; slow without a GPU",
-    )
-
-
-def _add_prediction(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("prediction")
+def _add_model(group: Any) -> None:
+    """Add what is an option of the model rather than of the map."""
     group.add_argument(
         "--device",
         default="auto",
         metavar="DEVICE",
         help="cpu, cuda, cuda:N or mps; auto takes a GPU where there is one (%(default)s)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="windows predicted at once (1 on the CPU, else 4)",
-    )
-    group.add_argument(
-        "--overlap",
-        type=float,
-        metavar="PART",
-        help="part of a window that it shares with the next: 0 is four times as quick as 0.5, and "
-        "0.75 takes four times as long and is smoother (0.5, as published)",
     )
     group.add_argument(
         "--inference",
@@ -207,34 +135,20 @@ def _add_prediction(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_results(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("results")
-    group.add_argument(
-        "--smoothing",
-        type=int,
-        metavar="PIXELS",
-        help="smooth the classes by a median over squares of this side, an odd number, and "
-        "straighten the outlines by up to a pixel (0, none)",
-    )
-    group.add_argument(
-        "--min-area",
-        dest="min_area_km2",
-        type=float,
-        metavar="KM2",
-        help="leave out outlines smaller than this",
-    )
-    _add_switch(group, "--probability", "also write probability.tif, the probability of glacier")
-    group.add_argument(
-        "--format",
-        dest="vector_format",
-        choices=FORMATS,
-        help="of the outlines: GeoPackage (the default), GeoParquet, Shapefile or GeoJSON",
-    )
-    _add_switch(group, "--overwrite", "replace another map in DIR, and remove unfinished ones")
-
-
-def _add_switch(group: Any, option: str, text: str) -> None:
-    group.add_argument(option, action="store_true", default=argparse.SUPPRESS, help=text)
+def _add_map_options(groups: Mapping[Section, Any]) -> None:
+    """Add the keywords of ``map_scene``, each under its heading."""
+    exclusive: dict[str, Any] = {}
+    for name, default, option in map_options():
+        if option.section is None:
+            continue
+        group = groups[option.section]
+        if option.one_of:
+            if option.one_of not in exclusive:
+                exclusive[option.one_of] = group.add_mutually_exclusive_group()
+            group = exclusive[option.one_of]
+        switch = {"action": "store_true", "default": argparse.SUPPRESS} if default is False else {}
+        flag = option.flag or f"--{name.replace('_', '-')}"
+        group.add_argument(flag, dest=name, help=option.help, **switch, **option.arguments)
 
 
 def _files(options: argparse.Namespace) -> dict[str, Any]:

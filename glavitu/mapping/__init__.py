@@ -1,14 +1,6 @@
 """From a scene to glacier outlines: reading, predicting window by window, vectorising."""
 
-from glavitu.mapping.mapper import MapResult, SceneModel, map_scene
-from glavitu.mapping.preview import write_preview
-from glavitu.outlines.from_raster import outlines_from_raster, write_outlines
+import lazy_loader
 
-__all__ = [
-    "MapResult",
-    "SceneModel",
-    "map_scene",
-    "outlines_from_raster",
-    "write_outlines",
-    "write_preview",
-]
+# What is light must not wait for what is not: the command line reads the options alone.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import Calibration
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.mapping.devices import Predictor
 from glavitu.mapping.location import LocationOf
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.smoothing import NODATA
 from glavitu.models.blending import blend_bands
-from glavitu.outlines.from_raster import GLACIER
+from glavitu.models.entropy import confidence
 from glavitu.rasters.scene import Scene
 from glavitu.threads import background_thread, prefetch
 from glavitu.windows import (

@@ -7,11 +7,14 @@ import geopandas
 import rasterio
 
 from glavitu.outlines.attributes import ReadStrip, Strip
-from glavitu.outlines.from_raster import outlines_from_raster
+from glavitu.outlines.from_raster import outlines_from_raster, write_outlines
 from glavitu.outlines.uncertain_bands import confidence_bands
 from glavitu.outlines.vector_files import write_vectors
 from glavitu.rasters.scene import Scene
 from glavitu.windows import Window
+
+# The first two are for glavitu.mapping to hand on.
+__all__ = ["outlines_from_raster", "write_outlines", "write_vector_files"]
 
 #: By how many pixels outlines may be straightened where the classes are smoothed.
 SIMPLIFICATION = 1.0

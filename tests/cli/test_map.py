@@ -5,6 +5,7 @@ import pytest
 from glavitu.cli import main
 from glavitu.cli import map as map_cli
 from glavitu.errors import InputError
+from glavitu.mapping.options import MapOptions, map_options
 
 
 def parse(*arguments):
@@ -32,16 +33,46 @@ def test_what_is_not_given_is_left_to_map_scene():
     }  # fmt: skip
 
 
-def test_all_that_is_passed_can_be_given():
-    options = parse(
-        *("--region", "HMA", "--batch-size", "2", "--overlap", "0.25", "--probability"),
-        *("--smoothing", "5", "--overwrite", "--crs", "EPSG:32645", "--resolution", "10"),
-        *("--bounds", "0", "1", "2", "3", "--scale", "optical=1e-4", "--decibels"),
-        *("--optimise-region", "--slope-percent", "--min-area", "0.01", "--format", "shp"),
-    )
-    assert set(vars(options)) >= {*map_cli.PASSED} - {"aoi"}
-    assert parse("--aoi", "a.gpkg").aoi == "a.gpkg"
-    assert options.bounds == [0, 1, 2, 3]
+#: How each option of a map is given.
+GIVEN = {
+    "scales": ("--scale", "optical=1e-4"),
+    "decibels": ("--decibels",),
+    "slope_percent": ("--slope-percent",),
+    "crs": ("--crs", "EPSG:32645"),
+    "resolution": ("--resolution", "10"),
+    "bounds": ("--bounds", "0", "1", "2", "3"),
+    "aoi": ("--aoi", "a.gpkg"),
+    "region": ("--region", "HMA"),
+    "optimise_region": ("--optimise-region",),
+    "batch_size": ("--batch-size", "2"),
+    "overlap": ("--overlap", "0.25"),
+    "probability": ("--probability",),
+    "smoothing": ("--smoothing", "5"),
+    "min_area_km2": ("--min-area", "0.01"),
+    "vector_format": ("--format", "shp"),
+    "overwrite": ("--overwrite",),
+}
+
+#: The options that only Python has.
+PYTHON_ALONE = {"progress"}
+
+
+@pytest.mark.parametrize("option", map_options(), ids=lambda option: option.name)
+def test_every_option_of_a_map_can_be_given_or_is_of_python_alone(option):
+    if option.name in PYTHON_ALONE:
+        assert option.option.section is None
+        return
+    before, after = vars(parse()), vars(parse(*GIVEN[option.name]))
+    assert set(after) - set(before) == {option.name}
+    given = {name: value for name, value in after.items() if name == option.name}
+    if option.name == "scales":
+        given["scales"] = dict(map(map_cli._scale, given["scales"]))
+    assert MapOptions(**given) != MapOptions()
+
+
+def test_an_area_is_given_once():
+    with pytest.raises(SystemExit):
+        parse(*GIVEN["bounds"], *GIVEN["aoi"])
 
 
 def test_scales():

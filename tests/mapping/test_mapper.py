@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from glavitu.cli import main
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.mapping import map_scene
+from glavitu.models.entropy import confidence
 from glavitu.regions import coordinate_vector, region_index, region_vector
 from glavitu.tasks import GlaViTUTask
 

@@ -1,0 +1,9 @@
+from .map_folder import FinishedMap as FinishedMap
+from .map_folder import open_map as open_map
+from .mapper import MapResult as MapResult
+from .mapper import SceneModel as SceneModel
+from .mapper import map_scene as map_scene
+from .options import MapOptions as MapOptions
+from .preview import write_preview as write_preview
+from .vectors import outlines_from_raster as outlines_from_raster
+from .vectors import write_outlines as write_outlines
