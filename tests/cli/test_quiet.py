@@ -13,7 +13,7 @@ def test_warnings_are_a_line_without_code():
 
 def test_logs_are_a_line_and_those_of_others_are_let_be():
     code = (
-        "import logging\nfrom glavitu.quiet import warn_plainly\nwarn_plainly()\n"
+        "import logging\nfrom glavitu.cli.quiet import warn_plainly\nwarn_plainly()\n"
         "logging.getLogger('glavitu.mapping.mapper').warning('out: this map is %s', 'complete')\n"
         "logging.getLogger('glavitu.mapping.mapper').info('a detail')\n"
         "logging.getLogger('another').warning('theirs')"
