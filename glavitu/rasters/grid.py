@@ -89,7 +89,7 @@ def _horizontal(crs: rasterio.CRS | None) -> pyproj.CRS:
     return pyproj.CRS.from_epsg(4326) if crs is None else pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
 
 
-def check_georeferenced(path: Path, grid: Any) -> None:
+def check_georeferenced(path: str | Path, grid: Any) -> None:
     """Check that a raster has a coordinate reference system and a position.
 
     Args:
