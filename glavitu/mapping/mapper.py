@@ -56,6 +56,7 @@ from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
 from glavitu.mapping.vectors import write_vector_files
 from glavitu.outlines.vector_files import check_vector_path
+from glavitu.rasters.names import files_behind
 from glavitu.rasters.scene import Scene
 from glavitu.rasters.sources import Files
 from glavitu.rasters.target_grid import target_grid
@@ -197,9 +198,9 @@ def _cache_bytes(scene: Scene) -> int:
 
 def _check_inputs_stay(scene: Scene, output: Path, names: FileNames) -> None:
     written = [(output / name).resolve() for name in [*names.all, RUN_FILE]]
-    for path in [path for paths in scene.inputs.values() for path in paths]:
-        if path.resolve() in written:
-            raise InputError(f"{path} would be overwritten by the map; choose another output")
+    for name in [name for names in scene.inputs.values() for name in names]:
+        if any(Path(file).resolve() in written for file in files_behind(name)):
+            raise InputError(f"{name} would be overwritten by the map; choose another output")
 
 
 @dataclass

@@ -17,6 +17,7 @@ from matplotlib.patheffects import Normal, Stroke
 from rasterio.enums import Resampling
 
 from glavitu.pictures import composite, stretched
+from glavitu.rasters.names import label
 from glavitu.rasters.scene import Scene
 
 OUTLINE_COLOUR = "#ffd21f"
@@ -57,7 +58,9 @@ def write_preview(
     left.imshow(stretched(values), extent=(0.0, edge[0], edge[1], 0.0), interpolation="nearest")
     _draw_outlines(left, scene, outlines, step)
     names = [group.channels[channel] for channel in channels]
-    left.set_title(f"{scene.files[group.name].name} ({' / '.join(names)})", fontsize=10, loc="left")
+    left.set_title(
+        f"{label(scene.files[group.name])} ({' / '.join(names)})", fontsize=10, loc="left"
+    )
     left.set_ylabel("km")
 
     shown = right.imshow(

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import torch
 from torch import nn
@@ -13,16 +16,23 @@ from glavitu._version import __version__
 from glavitu.confidence.calibration import confidence_tag, describe_inference
 from glavitu.mapping.devices import precision_on
 from glavitu.mapping.scene_model import SceneModel
+from glavitu.rasters.names import files_behind, is_local, without_secrets
 
 #: Key of the digest of everything that decides a map's pixels.
 FINGERPRINT = "fingerprint"
+
+#: What tells versions of a file on a web server apart.
+VERSION_HEADERS = ("Content-Length", "Last-Modified", "ETag")
+
+#: Seconds to wait for a web server.
+PATIENCE = 20
 
 #: Rasters that are named in a message.
 MOST_NAMED = 3
 
 
 def provenance(
-    model: SceneModel, inputs: Mapping[str, Sequence[Path]], options: Mapping[str, Any]
+    model: SceneModel, inputs: Mapping[str, Sequence[str]], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Describe all that decides a map's pixels.
 
@@ -46,7 +56,7 @@ def provenance(
         "device": model.device.type,
         "precision": precision_on(model.device),
         "options": dict(options),
-        "inputs": [{"group": group, **_input(path)} for group in inputs for path in inputs[group]],
+        "inputs": [{"group": group, **_input(name)} for group in inputs for name in inputs[group]],
     }
     facts = json.loads(json.dumps(facts, default=str))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -119,12 +129,37 @@ def raster_tags(run: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _input(path: Path) -> dict[str, Any]:
-    # What is no file here, such as a URL that GDAL reads, has but its name.
-    if not path.is_file():
-        return {"path": str(path)}
-    stat = path.stat()
-    return {"path": str(path.resolve()), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+def _input(name: str) -> dict[str, Any]:
+    """Tell what is known of a raster: of one that is no file here, of the files that hold it."""
+    if is_local(name):
+        return _file(name)
+    files = [
+        _file(file) if is_local(file) else {"path": without_secrets(file), **_served(file)}
+        for file in files_behind(name)
+    ]
+    return {"path": without_secrets(name), "files": files}
+
+
+def _file(path: str) -> dict[str, Any]:
+    stat = os.stat(path)
+    return {
+        "path": str(Path(path).resolve()),
+        "bytes": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+    }
+
+
+def _served(name: str) -> dict[str, str]:
+    """Ask a web server of the version of a file; what it does not tell is left out."""
+    address = name.removeprefix("/vsicurl/")
+    if not address.startswith(("http://", "https://")):
+        return {}
+    try:
+        with urlopen(Request(address, method="HEAD"), timeout=PATIENCE) as answer:
+            told = {header.lower(): answer.headers.get(header) for header in VERSION_HEADERS}
+    except (OSError, ValueError, HTTPException):
+        return {}
+    return {header: value for header, value in told.items() if value}
 
 
 def _checkpoints(model: Any) -> list[Path]:

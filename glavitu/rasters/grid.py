@@ -111,7 +111,7 @@ def check_bounds(bounds: Sequence[float], crs: str) -> tuple[float, float, float
     return xmin, ymin, xmax, ymax
 
 
-def check_georeferenced(path: Path, grid: Any) -> None:
+def check_georeferenced(path: str | Path, grid: Any) -> None:
     """Check that a raster has a coordinate reference system and a position.
 
     Args:

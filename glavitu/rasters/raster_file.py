@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 
 from glavitu.errors import InputError
 from glavitu.rasters.grid import Grid, check_georeferenced
+from glavitu.rasters.names import is_local
 from glavitu.rasters.units import Units
 from glavitu.windows import Window
 
@@ -28,35 +29,41 @@ OPEN_FILES = 64
 
 
 class OpenFiles:
-    """Datasets by their path, those used last kept open.
+    """Datasets by their name, those used last kept open.
 
     They may be used by several threads, by one at a time.
     """
 
     def __init__(self) -> None:
-        self._datasets: OrderedDict[Path, Any] = OrderedDict()
+        self._datasets: OrderedDict[str, Any] = OrderedDict()
 
-    def get(self, path: Path) -> Any:
+    def get(self, name: str) -> Any:
         """Return a dataset, open.
+
+        Args:
+            name: A path of this machine, or what else GDAL opens.
 
         Raises:
             InputError: If the file is missing or is no raster.
         """
-        if path in self._datasets:
-            self._datasets.move_to_end(path)
-            return self._datasets[path]
-        if not path.exists():
-            raise InputError(f"{path} does not exist; check the path")
+        if name in self._datasets:
+            self._datasets.move_to_end(name)
+            return self._datasets[name]
+        local = is_local(name)
+        if local and not Path(name).exists():
+            raise InputError(f"{name} does not exist; check the path")
         try:
-            dataset = rasterio.open(path)
+            dataset = rasterio.open(Path(name) if local else name)
         except RasterioError as error:
-            raise InputError(
-                f"{path} cannot be read as a raster ({error}); give a GeoTIFF, and if it is one, "
-                "it seems damaged: download or write it again"
-            ) from error
+            remedy = (
+                "give a GeoTIFF, and if it is one, it seems damaged: download or write it again"
+                if local
+                else "check the name, and that what it names can be reached from here"
+            )
+            raise InputError(f"{name} cannot be read as a raster ({error}); {remedy}") from error
         while len(self._datasets) >= OPEN_FILES:
             self._datasets.popitem(last=False)[1].close()
-        self._datasets[path] = dataset
+        self._datasets[name] = dataset
         return dataset
 
     def close(self) -> None:
@@ -70,7 +77,7 @@ class RasterFile:
     """A file, or some of its bands.
 
     Attributes:
-        path: Its path.
+        name: Its name, see :mod:`glavitu.rasters.names`.
         grid: Its pixels' place on the Earth.
         bands: Numbers of the bands that count, from 1.
         units: Of each of these bands.
@@ -81,7 +88,7 @@ class RasterFile:
         files: Where it is opened.
     """
 
-    path: Path
+    name: str
     grid: Grid
     bands: tuple[int, ...]
     units: tuple[Units, ...]
@@ -92,16 +99,16 @@ class RasterFile:
     files: OpenFiles = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path, files: OpenFiles) -> "RasterFile":
+    def open(cls, name: str, files: OpenFiles) -> "RasterFile":
         """Look into a file.
 
         Raises:
             InputError: If it is missing, is no raster, or holds complex numbers.
         """
-        dataset = files.get(path)
+        dataset = files.get(name)
         if any("complex" in str(dtype) for dtype in dataset.dtypes):
             raise InputError(
-                f"{path} holds complex numbers; write what the model wants of them, such as sigma0"
+                f"{name} holds complex numbers; write what the model wants of them, such as sigma0"
             )
         tags = dataset.tags()
         scaled = SCALED_TAG in tags
@@ -110,7 +117,7 @@ class RasterFile:
         # Most tiles share a value type; a file of many types needs no better estimate.
         bytes_per_row = dataset.width * dataset.block_shapes[0][0] * dataset.count
         return cls(
-            path=path,
+            name=name,
             grid=Grid(dataset.crs, dataset.transform, dataset.shape),
             bands=bands,
             units=tuple(
@@ -132,7 +139,7 @@ class RasterFile:
             InputError: If it has none.
         """
         # Only where there is no CRS does the file itself tell why.
-        check_georeferenced(self.path, self.grid if self.grid.crs else self.files.get(self.path))
+        check_georeferenced(self.name, self.grid if self.grid.crs else self.files.get(self.name))
 
     def holding(self, bands: int) -> "RasterFile | None":
         """Return the file with this number of bands that are data; None if it has another.
@@ -161,7 +168,7 @@ class RasterFile:
         """
         if self.scaled and any(unit != Units() for unit in units):
             raise InputError(
-                f"{self.path} has scaled values (tag {SCALED_TAG}); leave out the units given "
+                f"{self.name} has scaled values (tag {SCALED_TAG}); leave out the units given "
                 "for it"
             )
         own = zip(units, self.units, strict=True)
@@ -201,7 +208,7 @@ class RasterFile:
         last_row, last_col = window.row + window.height, window.col + window.width
         place = ((window.row, last_row), (window.col, last_col))
         try:
-            dataset = self.files.get(self.path)
+            dataset = self.files.get(self.name)
             values = dataset.read(list(bands), window=place)
             # GDAL's own masks read all pixels a second time.
             missing = [_missing(dataset, band, values.dtype) for band in bands]
@@ -213,7 +220,7 @@ class RasterFile:
                     np.putmask(channel, stored == value, np.float32(np.nan))
         except RasterioError as error:
             raise InputError(
-                f"{self.path} cannot be read at rows {window.row} to {last_row} "
+                f"{self.name} cannot be read at rows {window.row} to {last_row} "
                 f"({error}); it seems damaged, download or write it again"
             ) from error
         return filled

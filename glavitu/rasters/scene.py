@@ -1,7 +1,7 @@
 """A scene: the rasters of a place on one grid, read as the model's input window by window."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from os import PathLike
 from types import TracebackType
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from glavitu.rasters.grid import (
 )
 from glavitu.rasters.ground import DoubleArray, Ground
 from glavitu.rasters.mosaic import Mosaic
+from glavitu.rasters.names import as_name
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
@@ -76,10 +77,10 @@ class Scene:
     One thread at a time may read; others may ask for centres and pixel sizes meanwhile.
 
     Args:
-        files: By the name of their feature group a GeoTIFF (or any raster that GDAL reads), several
-            (where the first has no data the next one counts; or as many with one band each as the
-            group has channels, in order), or a folder of them. Or one file that has the bands of
-            all groups, in order.
+        files: By the name of their feature group a GeoTIFF (or any raster that GDAL reads, by its
+            name there), several (where the first has no data the next one counts; or as many with
+            one band each as the group has channels, in order), or a folder of them. Or one file
+            that has the bands of all groups, in order.
         groups: The model's feature groups, in its order.
         grid: The grid to read on, see :func:`~glavitu.rasters.target_grid.target_grid`.
         units: How values are stored that are not in the groups' units, by the name of the group or
@@ -104,7 +105,7 @@ class Scene:
 
     def __init__(
         self,
-        files: Mapping[str, Files] | str | Path,
+        files: Mapping[str, Files] | str | PathLike[str],
         groups: Sequence[FeatureGroup],
         *,
         grid: Grid | None = None,
@@ -114,9 +115,9 @@ class Scene:
         self._opened = OpenFiles()
         try:
             check_names(units or {}, self.groups)
-            if isinstance(files, str | Path):
-                self.files = {group.name: Path(files) for group in self.groups}
-                parts = slice_parts(Path(files), self.groups, units or {}, self._opened)
+            if isinstance(files, str | PathLike):
+                self.files = {group.name: as_name(files) for group in self.groups}
+                parts = slice_parts(as_name(files), self.groups, units or {}, self._opened)
             else:
                 parts = open_parts(files, self.groups, units or {}, self._opened)
                 self.files = {name: _first(given) for name, given in files.items()}
@@ -143,7 +144,7 @@ class Scene:
             name: [_on_grid(part, self.grid) for part in group] for name, group in parts.items()
         }
         self.inputs = {
-            name: tuple(dict.fromkeys(file.path for mosaic in part for file in mosaic.files))
+            name: tuple(dict.fromkeys(file.name for mosaic in part for file in mosaic.files))
             for name, part in self._mosaics.items()
         }
 
@@ -300,13 +301,13 @@ class Scene:
         """Width and height of the pixels of some rows in metres, see :meth:`Ground.pixel_size`."""
         return self._ground.pixel_size(row, rows)
 
-    def files_without_data(self) -> list[Path]:
+    def files_without_data(self) -> list[str]:
         """Return the files that hold no data in any pixel of any band (read strip by strip).
 
         Of files that make a mosaic, all or none.
         """
         return [
-            file.path
+            file.name
             for mosaics in self._mosaics.values()
             for mosaic in mosaics
             if not mosaic.scaled  # these come from files in which nothing is missing
@@ -354,8 +355,8 @@ class Scene:
         return elevation, part, self.pixel_size(wide.row, wide.height)
 
 
-def _first(files: Files) -> Path:
-    return Path(files) if isinstance(files, str | Path) else Path(next(iter(files)))
+def _first(files: Files) -> str:
+    return as_name(files if isinstance(files, str | PathLike) else next(iter(files)))
 
 
 def _margin(window: Window) -> Window:
@@ -374,12 +375,12 @@ def _on_grid(part: Sequence[RasterFile], grid: Grid) -> Mosaic:
     if not mosaic.files:
         more = f" (and {len(part) - 1} more files)" if len(part) > 1 else ""
         raise InputError(
-            f"{part[0].path}{more} does not overlap the target grid: it spans "
+            f"{part[0].name}{more} does not overlap the target grid: it spans "
             f"{extent_in_words(part[0].grid)}, the grid {extent_in_words(grid)}; give files of the "
             "same place, and check that their CRS is right"
         )
     if len({file.scaled for file in part}) > 1:
-        scaled, other = (next(f.path for f in part if f.scaled is s) for s in (True, False))
+        scaled, other = (next(f.name for f in part if f.scaled is s) for s in (True, False))
         raise InputError(
             f"{scaled} has scaled values (tag {SCALED_TAG}), but {other} has not; give files of "
             "one kind"
@@ -393,11 +394,11 @@ def _check_grids(files: Sequence[RasterFile]) -> None:
     for other in others:
         differences = grid_differences(first.grid, other.grid)
         if differences:
-            problems.append(f"{other.path} differs from {first.path} in {'; '.join(differences)}")
+            problems.append(f"{other.name} differs from {first.name} in {'; '.join(differences)}")
     if problems:
         raise InputError(
             f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
-            f"first, for example: rio warp INPUT OUTPUT --like {first.path}"
+            f"first, for example: rio warp INPUT OUTPUT --like {first.name}"
         )
 
 
@@ -405,4 +406,4 @@ def _check_place(file: RasterFile) -> None:
     try:
         transformer(file.grid.crs)
     except InputError as error:
-        raise InputError(f"{file.path}: {error}") from error
+        raise InputError(f"{file.name}: {error}") from error

@@ -1,10 +1,12 @@
 """Which files, and which of their bands, give the channels of each feature group."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
+from glavitu.rasters.names import as_name, is_local
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
@@ -13,8 +15,9 @@ from glavitu.rasters.raster_file import (
 from glavitu.rasters.units import SLOPE, Units
 
 #: What may be given for a feature group: a raster, several that make a mosaic or are one channel
-#: each, or a folder of rasters that make a mosaic.
-Files = str | Path | Sequence[str | Path]
+#: each, or a folder of rasters that make a mosaic. Names are what GDAL takes, such as
+#: ``'https://...'``, ``'/vsizip/a.zip/b.tif'`` or ``'HDF5:"f.h5"://a'``.
+Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 #: Suffixes of what is taken from a folder.
 SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
@@ -23,7 +26,7 @@ SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt", ".img")
 Parts = list[list[RasterFile]]
 
 
-def list_files(files: Files) -> list[Path]:
+def list_files(files: Files) -> list[str]:
     """List rasters; those of a folder are sorted by name, hidden files and sidecars left out.
 
     Args:
@@ -32,10 +35,10 @@ def list_files(files: Files) -> list[Path]:
     Raises:
         InputError: If a folder holds no raster, or none is given.
     """
-    if isinstance(files, str | Path):
+    if isinstance(files, str | PathLike):
         path = Path(files)
-        if not path.is_dir():
-            return [path]
+        if not is_local(files) or not path.is_dir():
+            return [as_name(files)]
         found = sorted(
             file
             for file in path.iterdir()
@@ -46,7 +49,7 @@ def list_files(files: Files) -> list[Path]:
                 f"{path} cannot be read: the folder holds no raster ({', '.join(SUFFIXES)}); name "
                 "a file, or the folder that holds them"
             )
-        return found
+        return list(map(str, found))
     several = [file for item in files for file in list_files(item)]
     if not several:
         raise InputError("an empty list of rasters was given; name at least one file")
@@ -113,7 +116,7 @@ def open_parts(
     """
     check_names(files, groups)
     found = {
-        name: [RasterFile.open(path, opened) for path in list_files(given)]
+        name: [RasterFile.open(file, opened) for file in list_files(given)]
         for name, given in files.items()
     }
     parts: dict[str, Parts] = {}
@@ -130,19 +133,19 @@ def open_parts(
 
 
 def slice_parts(
-    path: Path, groups: Sequence[FeatureGroup], units: Mapping[str, Units], opened: OpenFiles
+    name: str, groups: Sequence[FeatureGroup], units: Mapping[str, Units], opened: OpenFiles
 ) -> dict[str, Parts]:
     """Find the bands of each group in one file that has those of all groups, in order.
 
     Arguments, what is returned and errors are as for :func:`open_parts`.
     """
     wanted = sum(map(len, groups))
-    file = RasterFile.open(path, opened)
+    file = RasterFile.open(name, opened)
     whole = file.holding(wanted)
     if whole is None:
         names = ", ".join(f"{group.name} {len(group)}" for group in groups)
         raise InputError(
-            f"{path} has {len(file.bands)} band(s), but the groups need {wanted}, in this "
+            f"{name} has {len(file.bands)} band(s), but the groups need {wanted}, in this "
             f"order: {names}; write a file with these bands, or give one file per group"
         )
     parts: dict[str, Parts] = {}
@@ -160,7 +163,7 @@ def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Un
         return [[file.stored_as([units] * len(group)) for file in whole if file is not None]]
     single = [file.holding(1) for file in files]
     stack = len(files) == len(group) and None not in single
-    if stack and not isinstance(given, str | Path):
+    if stack and not isinstance(given, str | PathLike):
         return [[file.stored_as([units])] for file in single if file is not None]
     odd = files[whole.index(None)]
     channels = ", ".join(group.channels)
@@ -170,7 +173,7 @@ def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Un
             f"{group.name!r}, name the files one by one in this order: {channels}"
         )
     raise InputError(
-        f"{odd.path} has {len(odd.bands)} band(s), but {group.name!r} needs {len(group)}: "
+        f"{odd.name} has {len(odd.bands)} band(s), but {group.name!r} needs {len(group)}: "
         f"{channels}, in this order; write a file with these bands"
         + (f", or name {len(group)} files with one band each" if len(group) > 1 else "")
     )
@@ -185,19 +188,19 @@ def _dem_parts(
     for file, two, one in zip(files, both, alone, strict=True):
         if two is None and one is None:
             raise InputError(
-                f"{file.path} has {len(file.bands)} bands, but {group.name!r} needs 2 "
+                f"{file.name} has {len(file.bands)} bands, but {group.name!r} needs 2 "
                 f"({', '.join(group.channels)}) or 1 (elevation, slope is then computed); write a "
                 "file with these bands"
             )
     if None in both and None in alone:
         raise InputError(
-            f"{files[both.index(None)].path} has elevation alone, but "
-            f"{files[alone.index(None)].path} slope too; give files of one kind"
+            f"{files[both.index(None)].name} has elevation alone, but "
+            f"{files[alone.index(None)].name} slope too; give files of one kind"
         )
     if None not in both:
         if slopes is not None:
             raise InputError(
-                f"slope comes twice: as band 2 of {files[0].path}, and from {slopes[0].path}; "
+                f"slope comes twice: as band 2 of {files[0].name}, and from {slopes[0].name}; "
                 "leave one out"
             )
         stored = _units_of_bands(group, units)
@@ -205,7 +208,7 @@ def _dem_parts(
     for file in files:
         if file.scaled:
             raise InputError(
-                f"{file.path} has scaled values (tag {SCALED_TAG}) of the elevation alone; give "
+                f"{file.name} has scaled values (tag {SCALED_TAG}) of the elevation alone; give "
                 "its slope as band 2, or elevation in metres without the tag"
             )
     stored = [units.get(group.name, Units())]
@@ -214,7 +217,7 @@ def _dem_parts(
         if SLOPE in units:
             raise InputError(
                 "--slope-percent or a scale is given for slope, but it is computed from "
-                f"{files[0].path}; leave it out, or give a file with slope"
+                f"{files[0].name}; leave it out, or give a file with slope"
             )
         return parts
     part = []
@@ -222,7 +225,7 @@ def _dem_parts(
         slope = file.holding(1)
         if slope is None:
             raise InputError(
-                f"{file.path} has {len(file.bands)} bands, but slope needs 1, in degrees; write a "
+                f"{file.name} has {len(file.bands)} bands, but slope needs 1, in degrees; write a "
                 "file with this band alone"
             )
         part.append(slope.stored_as([units.get(SLOPE, Units())]))
@@ -237,4 +240,4 @@ def _units_of_bands(group: FeatureGroup, units: Mapping[str, Units]) -> list[Uni
 
 
 def _shown(files: Files) -> str:
-    return str(files) if isinstance(files, str | Path) else ", ".join(map(str, files))
+    return str(files) if isinstance(files, str | PathLike) else ", ".join(map(str, files))

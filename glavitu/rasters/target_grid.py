@@ -86,10 +86,10 @@ def target_grid(
     return _snapped(target, lattice, wanted)
 
 
-def _describe(paths: Sequence[Path]) -> list[RasterFile]:
+def _describe(names: Sequence[str]) -> list[RasterFile]:
     opened = OpenFiles()
     try:
-        files = [RasterFile.open(path, opened) for path in paths]
+        files = [RasterFile.open(name, opened) for name in names]
         for file in files:
             file.check_georeferenced()
     finally:
@@ -114,7 +114,7 @@ def _north_up(file: RasterFile) -> Affine:
     height, width = file.grid.shape
     if max(abs(b) * height, abs(d) * width) > GRID_TOLERANCE * min(abs(a), abs(e)):
         raise InputError(
-            f"{file.path} is rotated or skewed, but a map's grid is not; give the resolution of a "
+            f"{file.name} is rotated or skewed, but a map's grid is not; give the resolution of a "
             "grid that is not (--resolution, in units of the CRS), or another CRS (--crs), and the "
             "raster is brought onto it"
         )
@@ -146,12 +146,12 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
         x, y = transformer(file.grid.crs, crs).transform(*file.grid.outline(101))
     if not np.isfinite([x, y]).all():
         raise InputError(
-            f"{file.path} has no place in {crs.to_string()}; it spans "
+            f"{file.name} has no place in {crs.to_string()}; it spans "
             f"{extent_in_words(file.grid)}. Give a CRS that is made for the region"
         )
     if crs.is_geographic and not file.grid.crs.is_geographic and np.ptp(x) > 180:
         raise InputError(
-            f"{file.path} lies across the 180th meridian, where degrees jump; give a projected CRS"
+            f"{file.name} lies across the 180th meridian, where degrees jump; give a projected CRS"
         )
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 

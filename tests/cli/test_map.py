@@ -27,6 +27,12 @@ def test_a_group_has_one_file_or_several():
     }
 
 
+def test_names_are_left_as_gdal_takes_them():
+    names = ("https://host/a.tif?b=1", "zip://a.zip!/b.tif", 'HDF5:"f.h5"://a')
+    options = parse("--optical", *names, "--feature", f"rgb={names[0]}")
+    assert map_cli._files(options) == {"optical": list(names), "rgb": names[0]}
+
+
 def test_what_is_not_given_is_left_to_map_scene():
     assert set(vars(parse())) == {
         *("checkpoint", "output", "feature", "device", "inference", "run")
