@@ -3,7 +3,7 @@
 import sys
 
 from glavitu import cli
-from glavitu.quiet import warn_plainly
+from glavitu.cli.quiet import warn_plainly
 
 
 def main() -> int:

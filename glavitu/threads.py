@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def beside(name: str) -> ThreadPoolExecutor:
+def background_thread(name: str) -> ThreadPoolExecutor:
     """Start a thread whose operations on tensors take one core, as those on arrays do.
 
     More than that would slow the model down: where OpenMP has more threads than there are cores,
@@ -25,7 +25,7 @@ def beside(name: str) -> ThreadPoolExecutor:
     return pool
 
 
-def ahead(
+def prefetch(
     pool: ThreadPoolExecutor, function: Callable[[_T], _R], arguments: Iterable[_T]
 ) -> Iterator[_R]:
     """Call a function in another thread, one call ahead of what is asked for."""

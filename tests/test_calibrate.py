@@ -15,9 +15,9 @@ from glavitu.confidence.calibration import (
 )
 from glavitu.confidence.curves import ConfidenceCurve
 from glavitu.datasets import GlacierRasters, TileWindow
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import ReliabilityHistogram
+from glavitu.models.entropy import confidence
 from glavitu.regions import UNKNOWN, region_index
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import put_calibration
@@ -109,7 +109,7 @@ def test_calibrating_afterwards_says_the_same_and_changes_nothing_else(run, copy
 
 def test_calibrating_takes_method_regions_data_and_output(world, copy, tmp_path):
     path = shutil.move(copy / "checkpoints/last.ckpt", tmp_path / "moved.ckpt")
-    arguments = ["calibrate", "--ckpt_path", str(path), "--data.root", str(world)]
+    arguments = ["calibrate", "--checkpoint", str(path), "--data.root", str(world)]
     arguments += ["--data.regions", "[SC]", "--method", "temperature", "--per-region"]
     assert main([*arguments, "--split", "test", "--output", "out"]) == 0
     task = GlaViTUTask.from_checkpoint(path)
@@ -123,7 +123,7 @@ def test_calibrating_takes_method_regions_data_and_output(world, copy, tmp_path)
 @pytest.mark.slow
 def test_training_on_from_a_calibrated_checkpoint_forgets_its_curve(world, run, tmp_path):
     arguments = ["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "2"]
-    arguments += ["--ckpt_path", str(run / "checkpoints/best_iou.ckpt")]
+    arguments += ["--checkpoint", str(run / "checkpoints/best_iou.ckpt")]
     arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path)]
     assert main([*arguments, "--confidence_calibration.method", "none"]) == 0
     resumed = tmp_path / "glavitu/version_0"
@@ -165,7 +165,7 @@ def test_testing_tells_the_error_before_and_after(world, copy, tmp_path, capsys)
     path = copy / "checkpoints/best_iou.ckpt"
     calibration = Calibration(LOW, {HMA: HIGH})
     put_calibration(path, calibration)
-    arguments = ["test", "--ckpt_path", str(path), "--data.root", str(world)]
+    arguments = ["test", "--checkpoint", str(path), "--data.root", str(world)]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path)]
     assert main(arguments) == 0
@@ -186,7 +186,7 @@ def test_testing_tells_the_error_before_and_after(world, copy, tmp_path, capsys)
 
 
 def test_testing_a_raw_checkpoint_tells_the_raw_error_alone(world, run, tmp_path):
-    arguments = ["test", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments = ["test", "--checkpoint", str(run / "checkpoints/last.ckpt")]
     arguments += ["--data.root", str(world), "--trainer.logger", "false"]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
     assert main([*arguments, "--region_report.output", str(tmp_path / "out")]) == 0
@@ -201,7 +201,7 @@ def test_predictions_are_calibrated_by_the_curve_of_their_region(world, copy, tm
     put_calibration(path, Calibration(LOW, {HMA: HIGH}))
     for name in ("best_iou", "last"):
         assert RAW_NOTICE not in caplog.text
-        arguments = ["predict", "--ckpt_path", str(path.with_stem(name)), "--trainer.logger"]
+        arguments = ["predict", "--checkpoint", str(path.with_stem(name)), "--trainer.logger"]
         arguments += ["false", "--data.root", str(world), "--trainer.accelerator", "cpu"]
         assert main([*arguments, "--prediction_writer.output", str(tmp_path / name)]) == 0
     assert RAW_NOTICE in caplog.text

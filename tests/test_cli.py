@@ -38,7 +38,7 @@ def run(world, tmp_path_factory):
 
 def rasters(world) -> list[str]:
     tile = world / "test" / "HMA_test_000"
-    return ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
+    return ["--optical", str(tile / "optical.tif"), "--dem", str(tile / "dem.tif")]
 
 
 def test_importing_is_cheap_and_help_needs_no_torch():
@@ -88,8 +88,10 @@ COMMANDS = [
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    ([a-z-]+)(?: {2,}|$)", capsys.readouterr().out, flags=re.MULTILINE)
-    assert set(listed) == set(COMMANDS)
+    listed = re.findall(
+        r"^  ([a-z][a-z-]*)(?: {2,}|$)", capsys.readouterr().out, flags=re.MULTILINE
+    )
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -129,7 +131,10 @@ def test_help_offers_no_option_that_does_nothing(command, capsys):
     assert "--weights_only" not in out
     assert "--return_predictions" not in out
     assert ("[--verbose " in out) == (command == "validate")
-    assert "registry" not in out.partition("  --ckpt_path")[2]
+    assert not re.search(r"--ckpt_path\b", out)
+    explained = out.partition("  --checkpoint CHECKPOINT")[2].partition("\n  --")[0]
+    assert "last.ckpt" in explained
+    assert "registry" not in explained
 
 
 def test_a_configuration_of_an_older_run_is_read(world, tmp_path):
@@ -163,7 +168,7 @@ def test_a_printed_config_runs(world, tmp_path):
 
 def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tmp_path, capsys):
     for command in ("validate", "test"):
-        arguments = [command, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments = [command, "--checkpoint", str(run / "checkpoints/last.ckpt")]
         arguments += ["--data.root", str(world)]
         arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path / command)]
         assert main(arguments) == 0
@@ -176,7 +181,7 @@ def test_validate_and_test_need_the_checkpoint_and_the_data_alone(world, run, tm
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_from_its_last_epoch(world, run, tmp_path):
     arguments = ["fit", "--config", str(run / "config.yaml")]
-    arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments += ["--checkpoint", str(run / "checkpoints/last.ckpt")]
     arguments += ["--trainer.max_epochs", "3"]
     arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path)]
     assert main(arguments) == 0
@@ -194,7 +199,7 @@ def test_a_feature_group_of_ones_own_goes_from_yaml_to_map(world, tmp_path):
     checkpoint = str(run / "checkpoints/last.ckpt")
     # The configuration that the run kept, and the checkpoint, both know the group.
     config = ["--config", str(run / "config.yaml")]
-    assert main(["test", *config, "--ckpt_path", checkpoint]) == 0
+    assert main(["test", *config, "--checkpoint", checkpoint]) == 0
     tile = world / "test/HMA_test_000"
     arguments = ["map", "--checkpoint", checkpoint, "--in-sar", str(tile / "in_sar.tif")]
     arguments += ["--feature", f"heat={tile / 'thermal.tif'}", "--output", "out"]
@@ -203,7 +208,7 @@ def test_a_feature_group_of_ones_own_goes_from_yaml_to_map(world, tmp_path):
 
 
 def test_predict_writes_a_raster_for_each_tile(world, run, tmp_path):
-    arguments = ["predict", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments = ["predict", "--checkpoint", str(run / "checkpoints/last.ckpt")]
     arguments += ["--data.root", str(world)]
     arguments += ["--prediction_writer.output", str(tmp_path)]
     arguments += ["--trainer.logger", "false"]
@@ -275,7 +280,7 @@ def test_imported_keras_weights_map_test_and_finetune(world, tmp_path):
     data = ["--data.root", str(world)]
     data += ["--trainer.accelerator", "cpu", "--trainer.logger", "false"]
     data += ["--trainer.enable_progress_bar", "false"]
-    arguments = ["test", "--ckpt_path", str(checkpoint), *data]
+    arguments = ["test", "--checkpoint", str(checkpoint), *data]
     assert main([*arguments, "--region_report.output", str(tmp_path)]) == 0
     assert pd.read_csv(tmp_path / "report.csv")["pixels"].tolist() == [64 * 64] * 2
     arguments = ["map", "--checkpoint", str(checkpoint), "--region", "HMA", *rasters(world)]
@@ -319,16 +324,16 @@ class TestErrors:
 
     @pytest.mark.parametrize("command", ["validate", "test", "predict"])
     def test_no_checkpoint(self, world, capsys, command):
-        self.check(capsys, [command, "--data.root", str(world)], command, "--ckpt_path")
+        self.check(capsys, [command, "--data.root", str(world)], command, "--checkpoint")
 
     @pytest.mark.parametrize("word", ["best", "hpc", "registry", "registry:model"])
     def test_words_that_stand_for_no_checkpoint(self, world, capsys, word):
-        arguments = ["test", "--data.root", str(world), "--ckpt_path", word]
-        self.check(capsys, arguments, f"--ckpt_path {word}", "best_iou.ckpt", "or last")
+        arguments = ["test", "--data.root", str(world), "--checkpoint", word]
+        self.check(capsys, arguments, f"--checkpoint {word}", "best_iou.ckpt", "or last")
 
     def test_unpickling(self, world, run, capsys):
         arguments = ["test", "--data.root", str(world), "--weights_only", "false"]
-        arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments += ["--checkpoint", str(run / "checkpoints/last.ckpt")]
         self.check(capsys, arguments, "--weights_only false", "leave the option out")
 
     def test_data_that_is_not_named(self, capsys):
@@ -341,7 +346,7 @@ class TestErrors:
         assert "required" in line
 
     def test_a_checkpoint_that_is_not_there(self, world, capsys):
-        arguments = ["test", "--ckpt_path", "none.ckpt", "--data.root", str(world)]
+        arguments = ["test", "--checkpoint", "none.ckpt", "--data.root", str(world)]
         self.check(capsys, arguments, "none.ckpt", "no such checkpoint")
 
     def test_text_as_checkpoint(self, tmp_path, capsys):
@@ -380,7 +385,7 @@ class TestErrors:
         self.check(capsys, arguments, str(tmp_path / "train"), "no such folder")
 
     def test_checkpoint_of_other_features(self, world, run, capsys):
-        arguments = ["test", "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments = ["test", "--checkpoint", str(run / "checkpoints/last.ckpt")]
         arguments += ["--data.root", str(world)]
         arguments += ["--data.features", "[optical,thermal]", "--trainer.logger", "false"]
         self.check(capsys, arguments, "optical, dem", "optical, thermal", "data.features")

@@ -103,7 +103,7 @@ def test_each_process_trains_on_its_own_windows(three, run):
 
 def test_validation_says_what_one_process_says(three, run, tmp_path):
     command = ["validate", "--data.root", str(three), *CPU, *DATA]
-    command += ["--ckpt_path", str(run / "runs/glavitu/version_0/checkpoints/last.ckpt")]
+    command += ["--checkpoint", str(run / "runs/glavitu/version_0/checkpoints/last.ckpt")]
     assert main([*command, "--trainer.logger.init_args.save_dir", str(tmp_path / "one")]) == 0
     python(tmp_path, "-m", "glavitu", *command, *TWO)
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "runs")
@@ -116,7 +116,7 @@ def test_validation_says_what_one_process_says(three, run, tmp_path):
 
 def test_testing_says_what_one_process_says(three, run, tmp_path):
     command = ["test", "--data.root", str(three), *CPU, *DATA]
-    command += ["--ckpt_path", str(run / "runs/glavitu/version_0/checkpoints/last.ckpt")]
+    command += ["--checkpoint", str(run / "runs/glavitu/version_0/checkpoints/last.ckpt")]
     assert main([*command, "--trainer.logger.init_args.save_dir", str(tmp_path / "one")]) == 0
     output = python(tmp_path, "-m", "glavitu", *command, *TWO)
     one, two = (

@@ -106,7 +106,7 @@ def of(*languages: str) -> "pytest.MarkDecorator":
 def prepared(tmp_path_factory) -> Path:
     """A folder with everything that the docs name, made once."""
     folder = tmp_path_factory.mktemp("docs")
-    for name in ("configs", "sweeps", "benchmarks"):
+    for name in ("configs", "sweeps"):
         if (ROOT / name).exists():
             (folder / name).symlink_to(ROOT / name)
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +168,7 @@ def write_checkpoints(folder: Path) -> None:
     best = folder / "runs" / "glavitu" / "version_0" / "checkpoints" / "best_iou.ckpt"
     for name in ("best_iou", "global", "glavitu_global"):
         shutil.copy(best, folder / f"{name}.ckpt")
-    assert main(["test", "--ckpt_path", str(best), "--data.root", "my_data", *LOCAL]) == 0
+    assert main(["test", "--checkpoint", str(best), "--data.root", "my_data", *LOCAL]) == 0
     (folder / "runs" / "glavitu" / "version_1").rename(folder / "RUN")
 
 
@@ -212,7 +212,7 @@ def shortened(arguments: list[str]) -> list[str]:
     """Add what makes a command of ours small."""
     if arguments[0] != "fit":
         return [*arguments, *(LOCAL if arguments[0] in ("validate", "test", "predict") else ())]
-    if "--ckpt_path" in arguments:  # goes on with a run that is small
+    if "--checkpoint" in arguments:  # goes on with a run that is small
         return [*arguments, "--trainer.max_epochs=2"]
     baseline = "unet" in arguments
     model = {"encoder": "resnet18", "width": 8} if baseline else TINY
@@ -226,8 +226,8 @@ def call(program: str, *arguments: str, monkeypatch, capsys) -> None:
         return
     if program == "srun":
         call(*arguments, monkeypatch=monkeypatch, capsys=capsys)
-    elif program == "python" and arguments[0].startswith("benchmarks/"):
-        explain_benchmark(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    elif program == "python" and arguments[0] == "-m" and arguments[1].startswith("benchmarks."):
+        explain_benchmark(*arguments[1:], monkeypatch=monkeypatch, capsys=capsys)
     elif program == "glavitu":
         capsys.readouterr()
         try:
@@ -239,19 +239,19 @@ def call(program: str, *arguments: str, monkeypatch, capsys) -> None:
         pytest.fail(f"{line}: is neither run nor listed with a reason in NOT_RUN")
 
 
-def explain_benchmark(script: str, *arguments: str, monkeypatch, capsys) -> None:
-    """Measuring takes minutes to hours: see that the script knows its command and options."""
-    if not Path("benchmarks").exists():
+def explain_benchmark(module: str, *arguments: str, monkeypatch, capsys) -> None:
+    """Measuring takes minutes to hours: see that the module knows its command and options."""
+    if not (ROOT / "benchmarks").exists():
         pytest.skip("benchmarks/ is not beside tests/")
-    monkeypatch.setattr(sys, "argv", [script, *arguments, "--help"])
-    monkeypatch.syspath_prepend("benchmarks")
+    monkeypatch.setattr(sys, "argv", [module, *arguments, "--help"])
+    monkeypatch.syspath_prepend(ROOT)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(script, run_name="__main__")
+        runpy.run_path(str(ROOT / module.replace(".", "/")) + ".py", run_name="__main__")
     assert ended.value.code == 0, capsys.readouterr().err
     explained = capsys.readouterr().out
     for option in (word for word in arguments if word.startswith("--")):
-        assert option in explained, f"{script} has no {option}"
+        assert option in explained, f"{module} has no {option}"
 
 
 def compared(place: Path) -> None:

@@ -52,7 +52,7 @@ def test_the_config_trains_tests_and_maps(everest, tmp_path, monkeypatch):
     steps = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "1"]
     assert main(["fit", *short, *steps]) == 0
     checkpoint = tmp_path / "runs/everest/version_0/checkpoints/last.ckpt"
-    assert main(["test", *short, "--ckpt_path", str(checkpoint)]) == 0
+    assert main(["test", *short, "--checkpoint", str(checkpoint)]) == 0
     (scene,) = everest.glob("*_RGB.tif")
     arguments = ["map", "--checkpoint", str(checkpoint), "--feature", f"rgb={scene}"]
     assert main([*arguments, "--output", "out"]) == 0

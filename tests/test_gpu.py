@@ -38,7 +38,7 @@ def test_training_lowers_the_loss(run):
 
 def test_a_run_goes_on_from_its_last_epoch_on_the_cpu(world, run, tmp_path):
     arguments = ["fit", *QUIET, "--config", str(run / "config.yaml"), "--trainer.max_epochs", "3"]
-    arguments += ["--ckpt_path", str(run / "checkpoints/last.ckpt")]
+    arguments += ["--checkpoint", str(run / "checkpoints/last.ckpt")]
     arguments += ["--trainer.logger.init_args.save_dir", str(tmp_path)]
     assert main([*arguments, "--trainer.accelerator", "cpu"]) == 0
     metrics = pd.read_csv(tmp_path / "glavitu/version_0/metrics.csv")
@@ -54,7 +54,7 @@ def read(path):
 def test_testing_finds_the_same_regions_and_nearly_the_same_pixels(world, run, tmp_path, inference):
     reports = []
     for device in ("cpu", "cuda"):
-        arguments = ["test", *QUIET, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments = ["test", *QUIET, "--checkpoint", str(run / "checkpoints/last.ckpt")]
         arguments += ["--data.root", str(world), "--trainer.logger", "false"]
         arguments += ["--model.inference", inference, "--trainer.accelerator", device]
         assert main([*arguments, "--region_report.output", str(tmp_path / device)]) == 0
@@ -67,7 +67,7 @@ def test_testing_finds_the_same_regions_and_nearly_the_same_pixels(world, run, t
 
 def test_predictions_are_nearly_the_same(world, run, tmp_path):
     for device in ("cpu", "cuda"):
-        arguments = ["predict", *QUIET, "--ckpt_path", str(run / "checkpoints/last.ckpt")]
+        arguments = ["predict", *QUIET, "--checkpoint", str(run / "checkpoints/last.ckpt")]
         arguments += ["--data.root", str(world), "--trainer.logger", "false"]
         arguments += ["--prediction_writer.output", str(tmp_path / device)]
         assert main([*arguments, "--trainer.accelerator", device]) == 0
@@ -79,7 +79,7 @@ def test_predictions_are_nearly_the_same(world, run, tmp_path):
 def test_maps_are_nearly_the_same(world, run, tmp_path, options):
     tile = world / "test/HMA_test_000"
     arguments = ["map", "--checkpoint", str(run / "checkpoints/last.ckpt"), "--probability"]
-    arguments += ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
+    arguments += ["--optical", str(tile / "optical.tif"), "--dem", str(tile / "dem.tif")]
     for device in ("cpu", "cuda"):
         output = ["--output", str(tmp_path / device), "--device", device]
         assert main([*arguments, *options, *output]) == 0
@@ -95,7 +95,7 @@ def test_maps_are_nearly_the_same(world, run, tmp_path, options):
 def test_a_map_on_the_gpu_is_the_same_again(world, run, tmp_path):
     tile = world / "test/HMA_test_000"
     arguments = ["map", "--checkpoint", str(run / "checkpoints/last.ckpt"), "--device", "cuda"]
-    arguments += ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
+    arguments += ["--optical", str(tile / "optical.tif"), "--dem", str(tile / "dem.tif")]
     arguments += ["--inference", "mc-dropout:2"]
     maps = []
     for name in ("once", "again"):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glavitu.losses import FocalLoss
+from glavitu.losses import LOSSES, FocalLoss, build_loss
 
 
 def test_two_classes_by_hand():
@@ -41,3 +41,30 @@ def test_certain_mistakes_cost_a_finite_amount():
 def test_half_precision_is_computed_in_single():
     logits, target = torch.randn(1, 2, 8, 8).bfloat16(), torch.randint(2, (1, 8, 8))
     assert torch.equal(FocalLoss()(logits, target), FocalLoss()(logits.float(), target))
+
+
+def by_hand():
+    """Logits of two pixels, p = (1/2, 1/4, 1/4), and their truths 0 and 2."""
+    logits = torch.log(torch.tensor([0.5, 0.25, 0.25])).reshape(1, 3, 1, 1).expand(1, 3, 1, 2)
+    return logits, torch.tensor([[[0, 2]]])
+
+
+#: What each loss of by_hand is with gamma 2 and without label smoothing. Dice and Jaccard count
+#: classes that are there: 0 has overlap 1/2 of predicted 1 and true 1, 2 has 1/4 of 1/2 and 1.
+BY_HAND = {
+    "focal": (0.5**2 * math.log(2) + 0.75**2 * math.log(4)) / 2,
+    "cross_entropy": (math.log(2) + math.log(4)) / 2,
+    "dice": (1 - 2 * 0.5 / 2 + 1 - 2 * 0.25 / 1.5) / 3,
+    "jaccard": (1 - 0.5 / 1.5 + 1 - 0.25 / 1.25) / 3,
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_by_hand(name):
+    loss = build_loss(name, gamma=2.0, label_smoothing=0.0)(*by_hand())
+    assert loss.item() == pytest.approx(BY_HAND[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["focal", "cross_entropy"])
+def test_label_smoothing_is_passed_on(name):
+    assert build_loss(name, 2.0, 0.1)(*by_hand()) != build_loss(name, 2.0, 0.0)(*by_hand())

@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import SyntheticGlaciers
-from glavitu.entropy import confidence
 from glavitu.mapping import map_scene
+from glavitu.models.entropy import confidence
 from glavitu.tasks import GlaViTUTask
 
 WINDOW, STRIDE = 384, 192

@@ -1,5 +1,7 @@
 """The HTML page of `glavitu report`, as text and in a browser."""
 
+import base64
+import io
 import json
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ from PIL import Image
 
 from glavitu.callbacks.region_report import tables
 from glavitu.cli import main
-from glavitu.metrics.region_confusion import with_scores
+from glavitu.metrics.scores import with_scores
 
 EVIL = '<script>alert("x")</script>'
 #: A name that a file can have.
@@ -147,6 +149,20 @@ def test_the_plot_has_a_bar_for_each_iou_and_a_point_for_each_tile(one, other):
     assert len([tag for tag, _ in tags if tag == "circle"]) == 3 + 3
 
 
+def test_the_figure_of_the_test_is_in_the_page_of_one_run(one, other):
+    drawn = np.random.default_rng(1).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(drawn).save(one / "report.png")
+    page = report(one)
+    (picture,) = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert picture["alt"] == "IoU of each region as bars, of each tile as points"
+    with Image.open(io.BytesIO(base64.b64decode(picture["src"].partition(",")[2]))) as image:
+        np.testing.assert_array_equal(image, drawn)
+    assert not [tag for tag, _ in page.tags if tag in ("svg", "rect", "circle")]
+    # Several are drawn together.
+    tags = [tag for tag, _ in report(one, other).tags]
+    assert ("svg" in tags, "img" in tags) == (True, False)
+
+
 def test_options_that_differ_are_marked(one, other):
     page = report(one, other)
     (options,) = [table for table in page.tables.values() if table[1][:1] == ["features"]]
@@ -255,7 +271,7 @@ class TestErrors:
         self.check(capsys, ["missing"], "missing: no such folder")
 
     def test_a_folder_without_a_report(self, capsys, tmp_path):
-        self.check(capsys, [tmp_path], "report.json is missing", "glavitu test --ckpt_path")
+        self.check(capsys, [tmp_path], "report.json is missing", "glavitu test --checkpoint")
 
     @pytest.mark.parametrize("text", ["{", "\xff", "[]", "{}", '{"regions": []}'])
     def test_a_report_that_is_none(self, capsys, one, text):
@@ -278,6 +294,10 @@ class TestErrors:
 
     def test_a_run_given_twice(self, capsys, one):
         self.check(capsys, [one, one / ".." / "one"], "given twice")
+
+    def test_a_damaged_figure(self, capsys, one):
+        (one / "report.png").write_bytes(b"no picture")
+        self.check(capsys, [one], "report.png", "cannot be read as a picture")
 
     def test_a_damaged_sample(self, capsys, one):
         add_sample(one, "sc_1")

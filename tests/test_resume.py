@@ -94,7 +94,7 @@ def killed(world, tmp_path_factory):
 def test_a_killed_run_reaches_the_same_weights(world, uninterrupted, killed, tmp_path, workers):
     resumed = tmp_path / "resumed"
     shutil.copytree(killed, resumed)
-    options = ["--ckpt_path", "last", "--data.num_workers", str(workers)]
+    options = ["--checkpoint", "last", "--data.num_workers", str(workers)]
     steps = load(resumed, "last")["global_step"]
     output = finish(start(resumed, "--data.root", str(world), *options))
     assert f"Resuming {RUN}/checkpoints/last.ckpt after {steps} steps" in output
@@ -109,7 +109,7 @@ def test_a_killed_run_reaches_the_same_weights(world, uninterrupted, killed, tmp
     assert found["train/loss"].count() == 36
     # What the run keeps of its configuration would start it anew.
     config = (resumed / RUN / "config.yaml").read_text()
-    assert "ckpt_path: null" in config
+    assert "checkpoint: null" in config
     assert "version: null" in config
     assert not list((resumed / RUN).glob("metrics_before*"))
 
@@ -163,7 +163,7 @@ def test_last_is_the_newest_of_all_versions_of_the_runs_name(tmp_path):
 
 @pytest.mark.parametrize("command", ["fit", "test"])
 def test_no_last_checkpoint_says_where_it_was_sought(world, capsys, command):
-    assert main([command, "--data.root", str(world), "--ckpt_path", "last"]) == 1
+    assert main([command, "--data.root", str(world), "--checkpoint", "last"]) == 1
     error = capsys.readouterr().err
     assert "there is no runs/glavitu/*/checkpoints/last.ckpt" in error
 

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from glavitu.threads import ahead, beside
+from glavitu.threads import background_thread, prefetch
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def three_threads():
 
 
 def test_work_beside_takes_one_core_and_no_other_thread_does(three_threads):
-    with beside("test") as pool:
+    with background_thread("test") as pool:
         assert torch.get_num_threads() == 3
         assert pool.submit(torch.get_num_threads).result() == 1
     with ThreadPoolExecutor(1) as pool:
@@ -25,7 +25,7 @@ def test_work_beside_takes_one_core_and_no_other_thread_does(three_threads):
 def test_one_call_is_ahead_of_what_is_asked_for_and_order_is_kept():
     called = []
     with ThreadPoolExecutor(1) as pool:
-        results = ahead(pool, lambda number: called.append(number) or number, range(9))
+        results = prefetch(pool, lambda number: called.append(number) or number, range(9))
         assert next(results) == 0
         assert next(results) == 1
         assert max(called) <= 2
@@ -34,7 +34,7 @@ def test_one_call_is_ahead_of_what_is_asked_for_and_order_is_kept():
 
 def test_an_error_comes_out_where_its_result_is_asked_for():
     with ThreadPoolExecutor(1) as pool:
-        results = ahead(pool, lambda number: 1 / number, [1, 2, 0, 4])
+        results = prefetch(pool, lambda number: 1 / number, [1, 2, 0, 4])
         assert [next(results), next(results)] == [1, 0.5]
         with pytest.raises(ZeroDivisionError):
             next(results)

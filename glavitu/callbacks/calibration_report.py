@@ -1,16 +1,14 @@
 """What the confidence is worth on test tiles."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
 from glavitu.callbacks.predictions import log_figure
-from glavitu.callbacks.region_report import tested_tiles
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.results import ResultsCallback
 from glavitu.confidence.diagram import draw_reliability
 from glavitu.confidence.scores import (
     acquisition_scores,
@@ -23,32 +21,25 @@ from glavitu.metrics import Reliability
 from glavitu.metrics.acquisitions import acquisitions, groupings
 
 
-class CalibrationReport(Callback):
+class CalibrationReport(ResultsCallback):
     """Tells in a test how far confidence is from accuracy, before and after calibration.
 
     The expected calibration error over 100 bins, its maximum and the Brier score are printed for
     each region, and of all pixels logged as ``test/ece``, ``test/ece_calibrated`` and
-    ``test/brier``. ``reliability.png`` shows them. The task keeps all as ``test_calibration``, for
-    :class:`~glavitu.callbacks.RegionReport`, which must come after this callback. A checkpoint that
-    is not calibrated has scores of raw confidence alone. Where the test dataset tells dates or
-    sensors of its tiles, the task has the scores of these too.
+    ``test/brier``. ``reliability.png`` shows them. A :class:`~glavitu.callbacks.RegionReport` puts
+    all into its report, and the task keeps it as ``test_calibration``. A checkpoint that is not
+    calibrated has scores of raw confidence alone. Where the test dataset tells dates or sensors of
+    its tiles, there are the scores of these too.
 
     Args:
-        output: Folder for the figure; by default the run's folder.
+        output: Folder for the figure; by default that of the test's other reports, or the run's.
     """
-
-    def __init__(self, output: str | None = None) -> None:
-        self.output = output
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, in all processes."""
-        self._folder = Path(self.output) if self.output else run_folder(trainer)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start to count anew."""
         # On the task's device, where processes can add their counts up.
         self._reliability = Reliability().to(pl_module.device)
-        taken = acquisitions(tested_tiles(trainer) or ())
+        taken = acquisitions(self.results.tiles or ())
         several = groupings([tile.year for tile in taken], [tile.sensor for tile in taken])
         self._groups = sorted(set(taken)) if several else []
         self._group_of = [self._groups.index(tile) for tile in taken] if self._groups else []
@@ -78,6 +69,7 @@ class CalibrationReport(Callback):
         scores = calibration_scores(self._reliability, calibration)
         if self._groups:
             scores |= acquisition_scores(self._by_group, calibration, self._groups)
+        self.results.calibration = scores
         task: Any = pl_module
         task.test_calibration = scores
         logged = {"ece": "ece_raw", "ece_calibrated": "ece_calibrated", "brier": "brier"}
@@ -89,7 +81,7 @@ class CalibrationReport(Callback):
         histogram = self._reliability.histogram(per_region=True)
         calibrated = None if calibration is None else pool(calibration.recalibrated(histogram))
         figure = draw_reliability(pool(histogram), calibrated, "Confidence on test tiles")
-        with when_complete(self._folder / "reliability.png") as partial:
+        with when_complete(self.folder / "reliability.png") as partial:
             figure.savefig(partial)
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # beside whose log it lies already

@@ -59,7 +59,7 @@ class ConfidenceCalibration(Callback):
             return
         folder = Path(self.output) if self.output else run_folder(trainer)
         # The trained task stays as it is, with the weights of the last step.
-        task = type(pl_module).from_checkpoint(path).to(trainer.strategy.root_device)
+        task = pl_module.sibling(path).to(trainer.strategy.root_device)
         progress = trainer.is_global_zero and trainer.progress_bar_callback is not None
         try:
             fitted = calibrate(

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from glavitu.callbacks.run_folder import run_folder
+from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
-from glavitu.entropy import confidence
 from glavitu.files import when_complete
+from glavitu.models.entropy import confidence
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class PredictionWriter(BasePredictionWriter):
             sure = confidence(probabilities, 0)
             if calibration is not None:
                 sure = calibration(sure, tile.region)
-            bands = np.stack([probabilities[1].numpy(), sure.numpy()])
+            bands = np.stack([probabilities[GLACIER].numpy(), sure.numpy()])
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             with (

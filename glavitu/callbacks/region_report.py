@@ -3,28 +3,26 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
+from rich.table import Column
 
 from glavitu._version import __version__
 from glavitu.callbacks.predictions import log_figure
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.results import ResultsCallback
 from glavitu.confidence.calibration import Calibration, describe_inference
 from glavitu.files import when_complete
-from glavitu.metrics import RegionConfusion, TileConfusion
+from glavitu.metrics import RegionConfusion
 from glavitu.metrics.acquisitions import groupings
-from glavitu.metrics.region_confusion import most_probable
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
 from glavitu.metrics.tile_confusion import pool_tiles
 from glavitu.models.inference import Inference
 from glavitu.report.region_figure import draw_groups, draw_regions
+from glavitu.terminal import numeric, print_table
 
 #: Titles of the tables of years and sensors.
 TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sensor"}
@@ -32,15 +30,13 @@ TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sens
 #: Those that fit beside region, year and sensor on a narrow terminal.
 ACQUISITION_SCORES = ("iou", "precision", "recall")
 
-SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
 
-
-class RegionReport(Callback):
+class RegionReport(ResultsCallback):
     """Prints the scores of each region after a test, and writes the report of the test.
 
     ``report.csv`` has the regions; ``report.json`` has the regions, subregions and tiles, the mean
     and the standard deviation over regions, the checkpoint and its options, and what
-    :class:`~glavitu.callbacks.CalibrationReport` found where it comes before; ``report.png`` shows
+    a :class:`~glavitu.callbacks.CalibrationReport` found where there is one; ``report.png`` shows
     the IoU of regions and tiles. Where the test dataset tells dates or sensors of its tiles,
     ``report.json`` has years, sensors, and regions in these too, ``groups.csv`` the last and
     ``groups.png`` their IoU. The figures go to the loggers too, and the regions as a table to W&B.
@@ -53,21 +49,8 @@ class RegionReport(Callback):
     the report has regions alone.
 
     Args:
-        output: Folder for the files; by default the run's folder.
+        output: Folder for the files; by default that of the test's other reports, or the run's.
     """
-
-    def __init__(self, output: str | None = None) -> None:
-        self.output = output
-        self._tiles: TileConfusion | None = None
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, in all processes."""
-        self.folder = Path(self.output) if self.output else run_folder(trainer)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start to count tiles, in all processes alike, whether they have tiles or not."""
-        tiles = tested_tiles(trainer)
-        self._tiles = None if tiles is None else TileConfusion(tiles).to(pl_module.device)
 
     def on_test_batch_end(
         self,
@@ -79,24 +62,19 @@ class RegionReport(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the tiles of a batch."""
-        if self._tiles is not None and isinstance(outputs, Tensor) and "tile" in batch:
-            mask = batch["mask"]
-            self._tiles.update(most_probable(outputs).to(mask.device), mask, batch["tile"])
+        self.results.count(outputs, batch, (dataloader_idx, batch_idx))
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report, once for all processes."""
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report, once for all processes, now that the others have found what they look for."""
         metric = pl_module.test_confusion
         assert isinstance(metric, RegionConfusion)
         # Both sum over processes, so each one has to call them.
         regions = metric.table()
-        tiles = None if self._tiles is None else self._tiles.table()
-        if tiles is not None and tiles.empty:  # batches did not tell their tiles
-            tiles = None
+        tiles = self.results.table()
         if not trainer.is_global_zero:
             return
         report = _origin(trainer, pl_module) | tables(regions, tiles)
-        # What a CalibrationReport before this callback found.
-        if (calibration := getattr(pl_module, "test_calibration", None)) is not None:
+        if (calibration := self.results.calibration) is not None:
             report["calibration"] = calibration
         groups = {} if tiles is None else pool_acquisitions(tiles, calibration or {})
         report |= {name: _plain(table) for name, table in groups.items()}
@@ -112,9 +90,9 @@ class RegionReport(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_table("test/regions", dataframe=regions)
-        print_table(regions, "Glacier class, pixels pooled per region")
+        print_regions(regions, "Glacier class, pixels pooled per region")
         for name, table in groups.items():
-            print_table(table, f"The same by {TITLES[name]}", ACQUISITION_SCORES, mean=False)
+            print_regions(table, f"The same by {TITLES[name]}", ACQUISITION_SCORES, mean=False)
 
     def _draw(self, name: str, figure: Figure, trainer: Trainer) -> None:
         with when_complete(self.folder / f"{name}.png") as partial:
@@ -123,15 +101,6 @@ class RegionReport(Callback):
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):  # beside whose log it lies already
                 log_figure(logger, logged, figure, trainer.global_step)
-
-
-def tested_tiles(trainer: Trainer) -> Any:
-    """Return the tiles of the test dataset, None where it does not tell them.
-
-    Args:
-        trainer: A trainer that tests.
-    """
-    return getattr(getattr(trainer.test_dataloaders, "dataset", None), "tiles", None)
 
 
 def tables(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> dict[str, Any]:
@@ -181,14 +150,14 @@ def pool_acquisitions(
         columns = list(keys)
         pooled[name] = pool_tiles(tiles, columns)
         if calibration.get(name):
-            wanted = [*columns, "ece_raw", "ece_calibrated", "brier"]
+            wanted = [*columns, *BESIDE_SCORES]
             scores = pd.DataFrame(calibration[name])[wanted].dropna(axis="columns", how="all")
             pooled[name] = pooled[name].merge(scores, on=columns, how="left")
     return pooled
 
 
-def print_table(
-    table: pd.DataFrame, title: str, scores: Sequence[str] = SCORES, mean: bool = True
+def print_regions(
+    table: pd.DataFrame, title: str, scores: Sequence[str] = tuple(SCORES), mean: bool = True
 ) -> None:
     """Print scores on the terminal, after them their mean and standard deviation.
 
@@ -199,21 +168,18 @@ def print_table(
         scores: Which scores.
         mean: Whether to print mean and standard deviation.
     """
-    shown = Table(title=title)
     keys = [key for key in ("region", "year", "sensor") if key in table]
-    for key in keys:
-        shown.add_column(key, no_wrap=True)
-    for score in scores:
-        shown.add_column(score.replace("_", " "), justify="right")
-    for row in table.to_dict("records"):
-        texts = (str(row[key]) for key in keys)
-        shown.add_row(*texts, *(_number(float(row[score])) for score in scores))
+    columns = [*(Column(key, no_wrap=True) for key in keys), *(numeric(LABELS[s]) for s in scores)]
+    rows = [
+        [*(str(row[key]) for key in keys), *(_number(float(row[score])) for score in scores)]
+        for row in table.to_dict("records")
+    ]
+    summaries = []
     if mean and len(table) > 1:
-        shown.add_section()
         for name in ("mean", "std"):
             summary = getattr(table[list(scores)], name)()
-            shown.add_row(name, *(_number(float(summary[score])) for score in scores))
-    Console().print(shown)
+            summaries.append([name, *(_number(float(summary[score])) for score in scores)])
+    print_table(title, columns, rows, summaries)
 
 
 def _origin(trainer: Trainer, module: LightningModule) -> dict[str, Any]:

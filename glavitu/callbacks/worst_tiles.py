@@ -4,25 +4,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from glavitu.callbacks.region_report import tested_tiles
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.results import ResultsCallback
+from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import Calibration
-from glavitu.entropy import confidence
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
-from glavitu.metrics.region_confusion import GLACIER, confusion_counts, most_probable
+from glavitu.metrics.region_confusion import confusion_counts, most_probable
+from glavitu.models.entropy import confidence
 from glavitu.pictures import (
     MASK_COLOURS,
     composite,
@@ -63,7 +62,7 @@ class Sample:
     calibrated: bool = False
 
 
-class WorstTiles(Callback):
+class WorstTiles(ResultsCallback):
     """Draws the test tiles with the lowest IoU: image, truth, prediction, confidence and errors.
 
     Each becomes ``samples/<tile>.png``, and what an earlier test left in ``samples`` goes. Needs
@@ -72,23 +71,19 @@ class WorstTiles(Callback):
 
     Args:
         samples: Number of tiles to draw, over all processes; 0 for none.
-        output: Folder for ``samples``; by default the run's folder.
+        output: Folder for ``samples``; by default that of the test's other reports, or the run's.
     """
 
     def __init__(self, samples: int = 16, output: str | None = None) -> None:
+        super().__init__(output)
         self.samples = samples
-        self.output = output
         self._worst: dict[int, Sample] = {}
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, in all processes."""
-        folder = Path(self.output) if self.output else run_folder(trainer)
-        self._folder = folder / "samples"
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start anew."""
+        super().on_test_start(trainer, pl_module)
         self._worst = {}
-        self._tiles = tested_tiles(trainer) if self.samples > 0 else None
+        self._tiles = self.results.tiles if self.samples > 0 else None
 
     def on_test_batch_end(
         self,
@@ -100,7 +95,10 @@ class WorstTiles(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the tiles of a batch that are among the worst of this process."""
-        if self._tiles is None or not isinstance(outputs, Tensor) or "tile" not in batch:
+        if self._tiles is None:
+            return
+        counts = self.results.count(outputs, batch, (dataloader_idx, batch_idx))
+        if counts is None:
             return
         features: Any = pl_module.features
         calibration: Calibration | None = getattr(pl_module, "calibration", None)
@@ -109,7 +107,9 @@ class WorstTiles(Callback):
             if calibration is not None:
                 curve = partial(calibration, region=self._tiles[number].region)
             image, mask = batch["image"][index], batch["mask"][index]
-            self._worst[number] = thin_out(image, mask, outputs[index], features, curve)
+            self._worst[number] = thin_out(
+                image, mask, outputs[index], features, curve, counts[index]
+            )
             if len(self._worst) > self.samples:
                 best = max(self._worst, key=lambda kept: (self._worst[kept].iou, kept))
                 del self._worst[best]
@@ -118,13 +118,14 @@ class WorstTiles(Callback):
         """Draw those of this process that are among the worst of all processes."""
         if self._tiles is None:
             return
+        folder = self.folder / "samples"
         if trainer.is_global_zero:
-            for path in self._folder.glob("*.png"):
+            for path in folder.glob("*.png"):
                 path.unlink()
         # All processes wait here for each other, so nothing new is removed.
         for number in self._worst_of_all(pl_module) & self._worst.keys():
             tile, sample = self._tiles[number], self._worst[number]
-            with when_complete(self._folder / f"{tile.name}.png") as path:
+            with when_complete(folder / f"{tile.name}.png") as path:
                 draw_sample(sample, tile.name).savefig(path)
 
     def _worst_of_all(self, module: LightningModule) -> set[int]:
@@ -143,6 +144,7 @@ def thin_out(
     probabilities: Tensor,
     features: Sequence[FeatureGroup],
     curve: Callable[[Tensor], Tensor] | None = None,
+    counts: Tensor | None = None,
 ) -> Sample:
     """Keep of a tile what a picture needs.
 
@@ -152,22 +154,26 @@ def thin_out(
         probabilities: float (classes, H, W), class probabilities, on any device.
         features: Feature groups of the image's channels.
         curve: Maps raw to calibrated confidence, where the checkpoint has such a curve.
+        counts: int (4,), TP, FP, FN and TN of the tile; counted here by default.
     """
     step = ceil(max(mask.shape) / SIZE)
     thin = (slice(None, None, step), slice(None, None, step))
     group, channels = composite(features)
     first = sum(len(g) for g in features[: list(features).index(group)])
     picture = image[(slice(None), *thin)][[first + channel for channel in channels]]
-    prediction, truth = most_probable(probabilities, 0), mask.to(probabilities.device)
-    sure = confidence(probabilities[(slice(None), *thin)], 0)
-    tp, fp, fn, _ = confusion_counts(prediction[None], truth[None])[0].tolist()
+    if counts is None:
+        prediction, truth = most_probable(probabilities, 0), mask.to(probabilities.device)
+        counts = confusion_counts(prediction[None], truth[None])[0]
+    tp, fp, fn, _ = counts.tolist()
+    thinned = probabilities[(slice(None), *thin)]
+    sure = confidence(thinned, 0)
     return Sample(
         iou=tp / (tp + fp + fn) if tp + fp + fn else torch.inf,
         image=(255 * stretched(picture.float().cpu().numpy())).round().astype(np.uint8),
         bands=" / ".join(group.channels[channel] for channel in channels),
         # What compares makes its own memory, so that the whole tile is not kept.
-        truth=(truth[thin] == GLACIER).cpu().numpy(),
-        prediction=(prediction[thin] == GLACIER).cpu().numpy(),
+        truth=(mask[thin] == GLACIER).cpu().numpy(),
+        prediction=(most_probable(thinned, 0) == GLACIER).cpu().numpy(),
         confidence=(sure if curve is None else curve(sure)).cpu().numpy(),
         calibrated=curve is not None,
     )

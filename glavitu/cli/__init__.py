@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from glavitu._version import __version__
 from glavitu.cli import compare, configs, data, import_keras, map, report
-from glavitu.cli.parsers import Commands
+from glavitu.cli.parsers import Commands, Parser, did_you_mean, end, rename_options
 from glavitu.errors import InputError
 
 #: Commands of Lightning's, each with its own options.
@@ -16,6 +16,18 @@ LIGHTNING = {
     "validate": "loss and IoU of a checkpoint on the validation windows",
     "test": "scores of a checkpoint per region, on whole test tiles",
     "predict": "write probability and confidence of each test tile as GeoTIFF",
+}
+
+#: The commands by what one is about to do, as `glavitu --help` shows them.
+GROUPS = {
+    "see how it works": ("demo",),
+    "get data, and know them": ("info", "convert"),
+    "train, test and calibrate": (
+        *("configs", "fit", "validate", "test", "predict", "calibrate", "import-keras"),
+    ),
+    "map": ("map",),
+    "make an inventory": ("compare",),
+    "share what was found": ("report",),
 }
 
 CALIBRATE = "fit a curve that makes the confidence of a checkpoint its expected accuracy"
@@ -30,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 where the input cannot be used or is found faulty.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = rename_options(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in LIGHTNING:
             from glavitu.cli.lightning import run
@@ -41,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             calibrate.run(arguments[1:])
         else:
-            options = _parser().parse_args(arguments or ["--help"])
-            status: int | None = options.run(options)
-            return status or 0
+            return _run(arguments or ["--help"])
     except InputError as error:
         # Workers of a data loader put their traceback around the message.
         message = str(error).rsplit("InputError: ", 1)[-1].strip()
@@ -62,26 +72,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="glavitu",
-        description="Map glaciers from satellite data with GlaViTU.",
-        epilog="New here? `glavitu demo` shows the whole way in under five minutes. "
-        "`glavitu COMMAND --help` explains a command.",
-    )
-    parser.add_argument("--version", action="version", version=f"glavitu {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_demo(commands)
-    for name, text in LIGHTNING.items():
-        commands.add_parser(name, help=text, add_help=False)
-    commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
-    configs.add_parser(commands)
-    map.add_parser(commands)
-    compare.add_parser(commands)
-    report.add_parser(commands)
-    data.add_parsers(commands)
-    import_keras.add_parser(commands)
-    return parser
+def _run(arguments: list[str]) -> int:
+    """Run a command whose options argparse understands."""
+    parser = MainParser()
+    command = arguments[0]
+    if not command.startswith("-"):
+        if command not in parser.commands.choices:
+            meant = did_you_mean(command, parser.commands.choices)
+            end(f"there is no command {command!r}{meant}", "glavitu")
+        parser.commands.choices[command].check_options(arguments[1:])
+    options = parser.parse_args(arguments)
+    status: int | None = options.run(options)
+    return status or 0
+
+
+class MainParser(Parser):
+    """The parser of `glavitu` itself, whose help has the commands in groups.
+
+    Attributes:
+        commands: All commands.
+    """
+
+    commands: Commands
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="glavitu",
+            description="Map glaciers from satellite data with GlaViTU.",
+            epilog="New here? `glavitu demo` shows the whole way in under five minutes. "
+            "`glavitu COMMAND --help` explains a command.",
+        )
+        self.add_argument("--version", action="version", version=f"glavitu {__version__}")
+        self.commands = self.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+        _add_demo(self.commands)
+        for name, text in LIGHTNING.items():
+            self.commands.add_parser(name, help=text, add_help=False)
+        self.commands.add_parser("calibrate", help=CALIBRATE, add_help=False)
+        configs.add_parser(self.commands)
+        map.add_parser(self.commands)
+        compare.add_parser(self.commands)
+        report.add_parser(self.commands)
+        data.add_parsers(self.commands)
+        import_keras.add_parser(self.commands)
+
+    def format_help(self) -> str:
+        """Return the help, with a section for each group of commands."""
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        explained = {action.dest: action for action in self.commands._get_subactions()}
+        for title, names in GROUPS.items():
+            formatter.start_section(title)
+            formatter.add_arguments([explained[name] for name in names])
+            formatter.end_section()
+        formatter.start_section("options")
+        formatter.add_arguments([action for action in self._actions if action.option_strings])
+        formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
 
 def _add_demo(commands: Commands) -> None:

@@ -5,11 +5,13 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ArgumentParser
 
+from glavitu.cli.own_model import read_model
+from glavitu.cli.parsers import end, explain_unknown
 from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
 from glavitu.datamodules import GlacierDataModule
@@ -34,6 +36,19 @@ DESCRIPTION = (
 )
 
 
+class Parser(ArgumentParser):
+    """Says what is wrong in a line, as the parsers of all commands do."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with a message.
+
+        Args:
+            message: What is wrong.
+            ex: Where it comes from.
+        """
+        end(explain_unknown(message, self), "glavitu calibrate")
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
@@ -46,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
     parser = _parser()
     # The run's configuration gives what is not set, so it has to be found first.
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--checkpoint", "--ckpt_path")
+    first.add_argument("--checkpoint")
     first.add_argument("--config")
     found, _ = first.parse_known_args(arguments)
     parser.set_defaults(
@@ -57,7 +72,9 @@ def run(arguments: Sequence[str]) -> None:
     with warnings.catch_warnings():
         # What the checkpoint was calibrated for before does not matter.
         warnings.filterwarnings("ignore", message=".*its calibration was fitted to")
-        task = GlaViTUTask.from_checkpoint(given.checkpoint, given.inference)
+        task = GlaViTUTask.from_checkpoint(
+            given.checkpoint, given.inference, read_model(given.config)
+        )
     if given.data.root is None:
         raise InputError(
             f"{given.checkpoint}: there is no config.yaml of its run, which would tell where the "
@@ -90,10 +107,9 @@ def run_of(checkpoint: str | Path) -> Path:
 
 
 def _parser() -> Any:
-    parser = ArgumentParser(prog="glavitu calibrate", description=DESCRIPTION)
+    parser = Parser(prog="glavitu calibrate", description=DESCRIPTION)
     parser.add_argument(
         "--checkpoint",
-        "--ckpt_path",
         required=True,
         metavar="CKPT",
         help="trained model, from `glavitu fit` or `glavitu import-keras`, to put the curve into",
@@ -102,7 +118,8 @@ def _parser() -> Any:
         "--config",
         metavar="FILE",
         help="configuration of a run whose part `data` is used where an option of the data is not "
-        "given; by default config.yaml in the folder of the checkpoint's run, if there is one",
+        "given; by default config.yaml in the folder of the checkpoint's run, if there is one. A "
+        "model of your own is built as it says, where it is given",
     )
     parser.add_argument(
         "--method",

@@ -12,9 +12,10 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from glavitu.callbacks import RegionReport
+from glavitu.cli.quiet import quieten_lightning
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets.find_tiles import RasterTile
 from glavitu.datasets.glacier_rasters import GlacierRasters
@@ -27,9 +28,9 @@ from glavitu.pictures import (
     composite,
     stretched,
 )
-from glavitu.quiet import quieten_lightning
 from glavitu.synthetic.world import SyntheticGlaciers, band_ratio
 from glavitu.tasks import GlaViTUTask
+from glavitu.terminal import numeric, print_table
 
 FEATURES = ("optical", "dem", "in_sar")
 REGIONS = ("SC", "HMA", "NZ")
@@ -83,7 +84,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     task = GlaViTUTask.from_checkpoint(checkpoint)
     trainer.test(task, datamodule=data, verbose=False)
     dataset = GlacierRasters(root / "test", FEATURES)
-    _compare(console, task.test_confusion.table(), band_ratio_scores(dataset))
+    _compare(task.test_confusion.table(), band_ratio_scores(dataset))
 
     console.rule(f"4. A map of a scene in {MAPPED_REGION}")
     tile = next(t for t in dataset.tiles if t.name.startswith(MAPPED_REGION))
@@ -97,7 +98,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
     console.rule(f"Done in {minutes:.1f} minutes")
     rasters = " ".join(
         f"--{option} {tile.files[group]}"
-        for option, group in (("optical", "optical"), ("elevation", "dem"), ("in-sar", "in_sar"))
+        for option, group in (("optical", "optical"), ("dem", "dem"), ("in-sar", "in_sar"))
     )
     console.print(
         f"  {figure}: image, truth, prediction and confidence\n"
@@ -174,12 +175,8 @@ def _read_optical(tile: RasterTile) -> np.ndarray:
     return values
 
 
-def _compare(console: Console, model: pd.DataFrame, ratio: pd.DataFrame) -> None:
-    table = Table(title="Glacier IoU per region on the test tiles")
-    table.add_column("region")
-    table.add_column("GlaViTU", justify="right")
-    table.add_column("band ratio", justify="right")
-    both = model.merge(ratio, on="region", suffixes=("", "_ratio"))
-    for row in both.to_dict("records"):
-        table.add_row(str(row["region"]), f"{row['iou']:.3f}", f"{row['iou_ratio']:.3f}")
-    console.print(table)
+def _compare(model: pd.DataFrame, ratio: pd.DataFrame) -> None:
+    both = model.merge(ratio, on="region", suffixes=("", "_ratio")).to_dict("records")
+    rows = [[str(row["region"]), f"{row['iou']:.3f}", f"{row['iou_ratio']:.3f}"] for row in both]
+    columns = [Column("region"), numeric("GlaViTU"), numeric("band ratio")]
+    print_table("Glacier IoU per region on the test tiles", columns, rows)

@@ -32,12 +32,14 @@ from glavitu.callbacks import (
 )
 from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
+from glavitu.cli.parsers import end, explain_unknown, say_renamed
+from glavitu.cli.quiet import quieten_lightning
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
-from glavitu.quiet import quieten_lightning
 from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
+from glavitu.tasks.hyperparameters import check_buildable, modules_of_config
 
 #: What the data decides of the model.
 LINKS = {"features": "features", "location": "location", "patch_size": "image_size"}
@@ -51,7 +53,12 @@ CHECKPOINT_HELP = (
 )
 
 #: Options of Lightning's that are decided here; configurations of older runs may have them.
-DECIDED = ("weights_only", "return_predictions", "verbose")
+DECIDED = ("weights_only", "return_predictions", "verbose", "ckpt_path")
+
+INFERENCE_HELP = "Take the mean of several predictions, as the same option of glavitu map."
+
+#: Options that may be any module.
+MODULES = ("model.model", "model.loss")
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
@@ -76,7 +83,7 @@ class Parser(LightningArgumentParser):
             ex: Where it comes from.
         """
         message = re.sub(r"(?<=required: )\w+\.", "--", message)
-        self.exit(2, f"glavitu: error: {message}; `glavitu COMMAND --help` lists all options\n")
+        end(explain_unknown(message, self), "glavitu COMMAND")
 
 
 class GlaViTUCLI(LightningCLI):
@@ -109,12 +116,9 @@ class GlaViTUCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint_last")
         parser.add_lightning_class_args(PredictionFigures, "prediction_figures")
         parser.add_lightning_class_args(ConfidenceCalibration, "confidence_calibration")
-        # Before the report of regions, which tells what it found.
         parser.add_lightning_class_args(CalibrationReport, "calibration_report")
         parser.add_lightning_class_args(RegionReport, "region_report")
-        parser.link_arguments("region_report.output", "calibration_report.output")
         parser.add_lightning_class_args(WorstTiles, "worst_tiles")
-        parser.link_arguments("region_report.output", "worst_tiles.output")
         parser.add_lightning_class_args(PredictionWriter, "prediction_writer")
         parser.set_defaults(
             {
@@ -143,10 +147,13 @@ class GlaViTUCLI(LightningCLI):
     ) -> LightningArgumentParser:
         # Lightning's help offers what does not work here, or does nothing.
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        resumes = " Training goes on from it." if subcommand == "fit" else ""
+        parser.add_argument("--checkpoint", type=str | None, help=CHECKPOINT_HELP + resumes)
+        if subcommand in ("test", "predict"):
+            parser.add_argument("--inference", nargs="+", metavar="HOW", help=INFERENCE_HELP)
         for action in parser._actions:
-            if action.dest == "ckpt_path":
-                resumes = "Training goes on from it. " if subcommand == "fit" else ""
-                action.help = f"{CHECKPOINT_HELP} {resumes}".strip()
+            if action.dest in MODULES:  # it would list every module of PyTorch
+                vars(action)["extra_help"] = str
             if action.dest in DECIDED and (subcommand, action.dest) != ("validate", "verbose"):
                 action.help = argparse.SUPPRESS
         return parser
@@ -162,7 +169,7 @@ class GlaViTUCLI(LightningCLI):
             )
         options.weights_only = True
         if subcommand != "fit" and options.ckpt_path is None:
-            raise InputError(f"{subcommand} needs a trained model; give it with --ckpt_path")
+            raise InputError(f"{subcommand} needs a trained model; give it with --checkpoint")
         if options.ckpt_path is not None:
             options.model.initial_weights = None  # all weights come from the checkpoint
         if subcommand == "predict":
@@ -174,8 +181,11 @@ class GlaViTUCLI(LightningCLI):
         """Leave no checkpoint half written, and keep a configuration that starts a run anew."""
         if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             self.trainer.strategy.checkpoint_io = CompleteCheckpoints()
+        # What is kept has our name of it alone.
+        options = self.config[self.subcommand]
+        options.checkpoint = options.pop("ckpt_path")
         for key, value in self._asked.items():
-            self.config[self.subcommand][key] = value
+            options[key] = value
 
     def before_fit(self) -> None:
         """Say what is resumed, and go on with the metrics of a run that stays in its folder."""
@@ -193,7 +203,7 @@ class GlaViTUCLI(LightningCLI):
         folder = run_folder(self.trainer)
         best = best_checkpoint(self.trainer)
         if best is not None and self.trainer.is_global_zero:
-            print(f"The run is in {folder}\nNext: glavitu test --ckpt_path {best} --data.root ...")
+            print(f"The run is in {folder}\nNext: glavitu test --checkpoint {best} --data.root ...")
 
     def after_test(self) -> None:
         """Say where the report is, and what to do next."""
@@ -216,7 +226,13 @@ class GlaViTUCLI(LightningCLI):
         # Where it is set otherwise, the task says so.
         subcommand = self.config.subcommand
         options = self.config[subcommand]
-        path = options.get("ckpt_path")
+        if options.checkpoint is not None:
+            options.ckpt_path, options.checkpoint = options.checkpoint, None
+        elif options.ckpt_path is not None and getattr(rank_zero_only, "rank", 0) == 0:
+            say_renamed("ckpt_path", "checkpoint")  # in YAML, as 0.1 wrote it
+        if options.get("inference") is not None:
+            options.model.inference, options.inference = options.inference, None
+        path = options.ckpt_path
         if path == "last":
             path = options.ckpt_path = str(find_last(options))
             if subcommand == "fit":
@@ -225,7 +241,7 @@ class GlaViTUCLI(LightningCLI):
             return
         if path.partition(":")[0] in CHECKPOINT_WORDS:
             raise InputError(
-                f"--ckpt_path {path}: give the path of a checkpoint, such as "
+                f"--checkpoint {path}: give the path of a checkpoint, such as "
                 "runs/glavitu/version_0/checkpoints/best_iou.ckpt, or last for the newest last.ckpt"
             )
         stored = read_checkpoint(path)["hyper_parameters"]
@@ -235,14 +251,18 @@ class GlaViTUCLI(LightningCLI):
             for source, target in LINKS.items()
             if _plain(options.data[source]) == _plain(defaults[source].default)
         }
-        model = {k: v for k, v in stored.items() if k not in LINKS.values()}
+        # A checkpoint is data: modules of others' classes come from the configuration alone.
+        given = modules_of_config(stored, options.model)
+        if "model" not in given:
+            check_buildable(stored, path)
+        model = {k: v for k, v in stored.items() if k not in (*LINKS.values(), *given)}
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )
 
     def _stay_in_folder(self, options: Namespace) -> None:
         """Let a resumed run log where it did: where its best checkpoints are, it finds them."""
-        self._asked = {"ckpt_path": None, "trainer.logger": deepcopy(options.trainer.logger)}
+        self._asked = {"checkpoint": None, "trainer.logger": deepcopy(options.trainer.logger)}
         logger = _first_logger(options)
         if options.checkpoint_last.dirpath is None and "version" in getattr(
             logger, "init_args", {}
@@ -276,8 +296,8 @@ def find_last(options: Namespace) -> Path:
     found = max(folder.glob(name), key=lambda path: path.stat().st_mtime_ns, default=None)
     if found is None:
         raise InputError(
-            f"--ckpt_path last: there is no {folder / name}; give the run's logger the same folder "
-            "and name as when it was trained (trainer.logger), or the path of a checkpoint"
+            f"--checkpoint last: there is no {folder / name}; give the run's logger the same "
+            "folder and name as when it was trained (trainer.logger), or the path of a checkpoint"
         )
     return found
 

@@ -25,7 +25,7 @@ EPILOG = (
 #: Options that take rasters, and the feature groups that these are of.
 RASTERS = {
     "optical": ("optical", "top-of-atmosphere reflectance: blue, green, red, nir, swir1, swir2"),
-    "elevation": ("dem", "elevation in metres; a second band may give the slope in degrees"),
+    "dem": ("dem", "elevation in metres; a second band may give the slope in degrees"),
     "slope": ("slope", "slope in degrees; computed from the elevation where not given"),
     "co-pol-sar": ("co_pol_sar", "sigma0 (linear), co-polarised: ascending, descending"),
     "cross-pol-sar": ("cross_pol_sar", "sigma0 (linear), cross-polarised: ascending, descending"),
@@ -55,6 +55,11 @@ def add_parser(commands: Any) -> None:
         metavar="CKPT",
         help="trained model, from `glavitu fit` or `glavitu import-keras`",
     )
+    parser.add_argument(
+        "--model",
+        metavar="CONFIG",
+        help="configuration of its run (config.yaml), where the model is a class of your own",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for the map")
     _add_rasters(parser)
     groups = {section: parser.add_argument_group(*section.value) for section in Section}
@@ -72,13 +77,15 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         InputError: If an option, a raster or the checkpoint cannot be used.
     """
+    from glavitu.cli.own_model import read_model
     from glavitu.mapping import map_scene
     from glavitu.mapping.devices import choose_device
     from glavitu.tasks import GlaViTUTask
 
     files = _files(options)
     device = choose_device(options.device)
-    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference).to(device)
+    own = read_model(vars(options).get("model"))
+    task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference, own).to(device)
     given = {o.name: getattr(options, o.name) for o in map_options() if hasattr(options, o.name)}
     if "scales" in given:
         given["scales"] = dict(map(_scale, given["scales"]))

@@ -1,6 +1,136 @@
-"""What the parsers of commands share."""
+"""What the commands share: names of options, errors in a line, and what may have been meant."""
 
 import argparse
-from typing import TypeAlias
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn, TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+#: Other names of options, which are understood, and what they are called here.
+OTHER_NAMES = {"--ckpt_path": "--checkpoint", "--elevation": "--dem"}
+
+#: How messages of argparse, jsonargparse and Lightning name an option or key that is unknown.
+UNKNOWN = re.compile(r"(?:unrecognized arguments:|[Oo]ption|[Kk]ey) ['\"]?([-\w.]+)")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in a line, without the usage, and what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a message.
+
+        Args:
+            message: What is wrong.
+        """
+        end(message, self.prog)
+
+    def check_options(self, arguments: Iterable[str]) -> None:
+        """End if an option is unknown: before one that is missing because of it is asked for.
+
+        Args:
+            arguments: What the command is given.
+        """
+        known = self._option_string_actions
+        for argument in arguments:
+            option = argument.partition("=")[0]
+            if argument == "--":
+                break
+            if not option.startswith("--") or option in known:
+                continue
+            if not (self.allow_abbrev and any(name.startswith(option) for name in known)):
+                self.error(f"there is no option {option}{did_you_mean(option, known)}")
+
+
+def end(message: str, command: str) -> NoReturn:
+    """End the process with status 2 and a message.
+
+    Args:
+        message: What is wrong with the command line.
+        command: Whose help lists what is right, such as ``glavitu map``.
+    """
+    message += " " if message.endswith("?") else "; "
+    print(f"glavitu: error: {message}`{command} --help` lists all options", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Say what may have been meant by a name that is unknown.
+
+    Args:
+        given: The name.
+        known: All names. Where they have parts, such as ``--data.root``, the last part is enough.
+
+    Returns:
+        Such as ``"; did you mean --data.root?"``; empty where nothing is alike.
+    """
+    names = {_plain(name): name for name in known}
+    lasts = {_plain(name).rpartition(".")[2]: name for name in reversed(names.values())}
+    whole = _plain(given)
+    last = whole.rpartition(".")[2]
+    for wanted, among, cutoff in ((whole, names, 0.75), (last, lasts, 0.75), (whole, names, 0.6)):
+        if near := get_close_matches(wanted, among, n=1, cutoff=cutoff):
+            return f"; did you mean {among[near[0]]}?"
+    return ""
+
+
+def explain_unknown(message: str, parser: argparse.ArgumentParser) -> str:
+    """Add what may have been meant to a message of jsonargparse about an unknown option or key.
+
+    Args:
+        message: The message.
+        parser: The parser that knows the options, its own and those of its subcommands.
+    """
+    found = UNKNOWN.search(message)
+    if found is None:
+        return message
+    known = dict.fromkeys(_options(parser))
+    given = found[1]
+    if given.startswith("--"):
+        return message + did_you_mean(given, known)
+    return message + did_you_mean(given, [name.removeprefix("--") for name in known])
+
+
+def rename_options(arguments: Sequence[str]) -> list[str]:
+    """Understand other names of options; the first of several processes says which is ours.
+
+    Args:
+        arguments: A command line.
+
+    Returns:
+        The same in the names that are used here.
+    """
+    renamed = []
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        name = OTHER_NAMES.get(option, option)
+        if name != option and os.environ.get("LOCAL_RANK", "0") == "0":
+            say_renamed(option, name)
+        renamed.append(name + equals + value)
+    return renamed
+
+
+def say_renamed(given: str, name: str) -> None:
+    """Say that an option or key has another name here.
+
+    Args:
+        given: The name that was given.
+        name: Ours.
+    """
+    print(f"glavitu: {given} is understood, and called {name} here", file=sys.stderr)
+
+
+def _options(parser: Any) -> Iterable[str]:
+    for name, action in parser._option_string_actions.items():
+        if name.startswith("--") and action.help != argparse.SUPPRESS:
+            yield name
+    subcommands = getattr(parser, "_subcommands_action", None)
+    for subparser in (subcommands.choices or {}).values() if subcommands else ():
+        yield from _options(subparser)
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")

@@ -7,16 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from glavitu._version import __version__
 from glavitu.compare.matching import MINIMUM_OVERLAP, Matches
 from glavitu.compare.outline_files import OutlineFile
 from glavitu.compare.table import DIRECTIONS, FALSE, MATCHED, MISSED
 from glavitu.metrics.outline_deviations import STEP, percent
+from glavitu.terminal import numeric, print_table
 
 Summary: TypeAlias = dict[str, Any]
 
@@ -90,36 +90,33 @@ def print_summary(summary: Summary) -> None:
         summary: What :func:`summarise` gives.
     """
     predicted, reference = (Path(file["path"]).name for file in summary["files"][:2])
-    areas = Table(title=escape(f"{predicted} against {reference}"), box=SIMPLE_HEAD)
-    for name in ("match", "glaciers", "predicted", "reference", "predicted km²", "reference km²"):
-        areas.add_column(name, justify="left" if name == "match" else "right")
-    areas.add_column("deviation %", justify="right")
+    sections: list[list[list[str]]] = [[]]
     for kind in (*MATCHED, "matched", MISSED, FALSE, "all"):
         total = summary["glaciers"][kind]
         if not total["glaciers"] and kind in MATCHED:
             continue
         if kind in ("matched", "all"):
-            areas.add_section()
-        areas.add_row(
-            kind,
-            *(f"{total[name]:,}" for name in ("glaciers", *SUMS[:2])),
-            *(f"{total[name]:,.3f}" for name in SUMS[2:]),
-            _signed(total["area_deviation_percent"]),
+            sections.append([])
+        sections[-1].append(
+            [
+                kind,
+                *(f"{total[name]:,}" for name in ("glaciers", *SUMS[:2])),
+                *(f"{total[name]:,.3f}" for name in SUMS[2:]),
+                _signed(total["area_deviation_percent"]),
+            ]
         )
-    lines = Table(title="Distances, area-weighted, in metres", box=SIMPLE_HEAD)
-    lines.add_column("from")
-    for name in ("mean", "median", "95 %"):
-        lines.add_column(name, justify="right")
+    counted = ("glaciers", "predicted", "reference", "predicted km²", "reference km²")
+    columns = [Column("match"), *map(numeric, counted), numeric("deviation %")]
+    print_table(f"{predicted} against {reference}", columns, *sections)
+    rows = []
     for text, direction in zip(
         ("predicted to reference", "reference to predicted"), DIRECTIONS, strict=True
     ):
         values = summary["distances_m"][f"{direction}_area_weighted"].values()
-        lines.add_row(text, *(f"{value:.1f}" for value in values))
+        rows.append([text, *(f"{value:.1f}" for value in values)])
+    columns = [Column("from"), *map(numeric, ("mean", "median", "95 %"))]
+    print_table("Distances, area-weighted, in metres", columns, rows)
     console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 100)
-    console.print(areas)
-    console.print(lines)
     for text in _notes(summary):
         console.print(escape(text), highlight=False, soft_wrap=True)
 

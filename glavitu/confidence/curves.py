@@ -13,8 +13,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from glavitu.entropy import EPSILON, confidence
 from glavitu.errors import InputError
+from glavitu.models.entropy import EPSILON, confidence
 
 Array = NDArray[np.float64]
 

@@ -6,22 +6,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from glavitu.confidence.calibration import Calibration
 from glavitu.metrics import Reliability, ReliabilityHistogram
 from glavitu.metrics.acquisitions import Acquisition, groupings
+from glavitu.metrics.scores import CONFIDENCE_SCORES
 from glavitu.regions import region_name
-
-#: Titles of the scores in the table.
-TITLES = {
-    "ece_raw": "ECE",
-    "ece_calibrated": "ECE calibrated",
-    "mce_raw": "MCE",
-    "mce_calibrated": "MCE calibrated",
-    "brier": "Brier",
-}
+from glavitu.terminal import numeric, print_table
 
 
 def calibration_scores(metric: Reliability, calibration: Calibration | None) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def _scores(
         values[f"ece_{name}"] = None if chosen is None else chosen.expected_calibration_error()
         values[f"mce_{name}"] = None if chosen is None else chosen.maximum_calibration_error()
     values["brier"] = squared[rows].sum() / raw.counts[rows].sum()
-    return {key: _plain(values[key]) for key in TITLES}
+    return {key: _plain(values[key]) for key in CONFIDENCE_SCORES}
 
 
 def pool(histogram: ReliabilityHistogram, rows: torch.Tensor | None = None) -> ReliabilityHistogram:
@@ -119,20 +111,21 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
         scores: What :func:`calibration_scores` gives.
         title: Title of the table.
     """
-    columns = [key for key in TITLES if scores[key] is not None]
-    table = pd.DataFrame.from_dict(scores["regions"], orient="index", columns=list(TITLES))
+    columns = [key for key in CONFIDENCE_SCORES if scores[key] is not None]
+    table = pd.DataFrame.from_dict(
+        scores["regions"], orient="index", columns=list(CONFIDENCE_SCORES)
+    )
     table = table[columns].astype(float)
-    shown = Table(title=title)
-    shown.add_column("region")
-    for column in columns:
-        shown.add_column(TITLES[column], justify="right")
-    for region, row in zip(table.index, table.to_numpy(), strict=True):
-        shown.add_row(str(region), *map(_number, row))
-    if len(table) > 1:
-        shown.add_section()
-        shown.add_row("mean", *map(_number, table.mean()))
-        shown.add_row("all pixels", *(_number(scores[column]) for column in columns))
-    Console().print(shown)
+    rows = [
+        [str(region), *map(_number, row)]
+        for region, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    means = [
+        ["mean", *map(_number, table.mean())],
+        ["all pixels", *(_number(scores[column]) for column in columns)],
+    ]
+    headers = [Column("region"), *(numeric(CONFIDENCE_SCORES[column]) for column in columns)]
+    print_table(title, headers, rows, means if len(table) > 1 else [])
 
 
 def _plain(value: torch.Tensor | None) -> float | None:

@@ -80,12 +80,12 @@ class ReleasedTile:
         return str(self.path)
 
     @property
-    def crs(self) -> Any:
+    def crs(self) -> rasterio.CRS:
         """EPSG:4326, since the bounds are degrees."""
         return DEGREES
 
     @cached_property
-    def transform(self) -> Any:
+    def transform(self) -> Affine:
         """Affine transform from columns and rows to degrees."""
         west, south, east, north = self.bounds
         width, height = (east - west) / self.extent.width, (north - south) / self.extent.height

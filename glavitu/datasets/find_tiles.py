@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from affine import Affine
+from rasterio import CRS
 from tqdm import tqdm
 
 from glavitu.datasets.labels import (
@@ -23,6 +25,7 @@ from glavitu.datasets.tile_dataset import choose
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from glavitu.rasters.grid import Grid, check_bounds
 from glavitu.rasters.scene import Scene
 from glavitu.regions import region_index
 from glavitu.windows import Window, intersection
@@ -45,8 +48,7 @@ class RasterTile:
         region: Index of its region, 11 for unknown.
         subregion: Its subregion, empty where unknown.
         extent: The part of the raster that belongs to the dataset, in pixels.
-        crs: Its coordinate reference system.
-        transform: Affine transform of the whole raster.
+        grid: Of its whole raster.
         date: When it was taken, such as ``'2020-08-31'`` or ``'2020'``; empty where unknown.
         sensor: What took it, empty where unknown.
     """
@@ -57,10 +59,19 @@ class RasterTile:
     region: int
     subregion: str
     extent: Window
-    crs: Any
-    transform: Any
+    grid: Grid
     date: str = ""
     sensor: str = ""
+
+    @property
+    def crs(self) -> CRS:
+        """Its coordinate reference system."""
+        return self.grid.crs
+
+    @property
+    def transform(self) -> Affine:
+        """Affine transform of the whole raster."""
+        return self.grid.transform
 
     @property
     def rasters(self) -> tuple[str, ...]:
@@ -80,8 +91,6 @@ class _Found(NamedTuple):
     tile: RasterTile
     entry: TileEntry
     root: Path
-    height: int
-    width: int
 
 
 def find_tiles(
@@ -114,7 +123,7 @@ def find_tiles(
         InputError: If there is no tile, or a file does not fit.
     """
     if bounds is not None:
-        _check_bounds(bounds)
+        check_bounds(bounds, "the rasters' CRS")
     found = []
     for root in roots:
         scenes = _scenes(root, groups, patterns)
@@ -136,7 +145,7 @@ def find_tiles(
     return _with_labels([each for each in found if id(each.tile) in kept], outlines)
 
 
-def pixels(transform: Any, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
+def pixels(transform: Affine, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
     """Return the pixels nearest to bounds in coordinates.
 
     Args:
@@ -209,12 +218,11 @@ def _describe(
             index,
             scene.tags.get("subregion", ""),
             extent,
-            scene.crs,
-            scene.transform,
+            scene.grid,
             date,
             tile.sensor or scene.tags.get("sensor", ""),
         )
-        return _Found(described, tile, root, scene.height, scene.width)
+        return _Found(described, tile, root)
 
 
 def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ...]:
@@ -228,11 +236,11 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
     load = cache(load_polygons)  # one inventory for all tiles is read once
     tiles = []
     opening = zip(tqdm(found, desc="opening labels", leave=False, delay=5), paths, strict=True)
-    for (tile, entry, root, height, width), path in opening:
+    for (tile, entry, root), path in opening:
         labels: Outlines = NoOutlines()
         with _naming_the_line(root, entry):
             try:
-                labels = open_outlines(path, tile.crs, tile.transform, height, width, load)
+                labels = open_outlines(path, tile.grid, load)
             except ElsewhereError as error:
                 if users[path] == 1:
                     raise
@@ -281,14 +289,6 @@ def _labels(tile: TileEntry, outlines: str) -> Path:
             "all (data.outlines)"
         )
     return _only(tile.folder or Path(), outlines, RASTER_SUFFIXES + VECTOR_SUFFIXES)
-
-
-def _check_bounds(bounds: Sequence[float]) -> None:
-    if len(bounds) != 4 or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
-        raise InputError(
-            f"bounds {list(bounds)} are not xmin, ymin, xmax, ymax with xmin < xmax and "
-            "ymin < ymax; give these four, in the rasters' CRS"
-        )
 
 
 def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:

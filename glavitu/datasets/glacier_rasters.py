@@ -26,7 +26,7 @@ from glavitu.windows import Window
 OPEN_SCENES = 32
 
 
-class GlacierRasters(TileDataset, RasterDataset):
+class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
     """GeoTIFFs of feature groups, with glacier outlines as labels.
 
     Each folder that holds a raster for every feature group is a tile; folders with some of them

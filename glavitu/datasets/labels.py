@@ -10,6 +10,8 @@ import pyproj
 import rasterio
 import rasterio.windows
 import shapely
+from affine import Affine
+from rasterio import CRS
 from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
@@ -41,7 +43,7 @@ class Polygons(NamedTuple):
     bounds: tuple[float, ...]
 
 
-def load_polygons(path: Path, crs: Any) -> Polygons:
+def load_polygons(path: Path, crs: CRS) -> Polygons:
     """Read the outlines of a file and bring them to a CRS.
 
     Args:
@@ -69,10 +71,7 @@ class VectorOutlines:
 
     Args:
         path: GeoPackage, Shapefile or GeoJSON.
-        crs: CRS of the image.
-        transform: Affine transform of the image.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+        grid: Of the image.
         load: Reads the file; one that remembers lets images share its polygons.
 
     Raises:
@@ -84,15 +83,12 @@ class VectorOutlines:
     def __init__(
         self,
         path: Path,
-        crs: Any,
-        transform: Any,
-        height: int,
-        width: int,
-        load: Callable[[Path, Any], Polygons] = load_polygons,
+        grid: Grid,
+        load: Callable[[Path, CRS], Polygons] = load_polygons,
     ) -> None:
-        self.transform = transform
-        self.polygons = load(path, crs)
-        image = _footprint(transform, Window(0, 0, height, width))
+        self.transform = grid.transform
+        self.polygons = load(path, grid.crs)
+        image = _footprint(grid.transform, Window(0, 0, *grid.shape))
         total, bounds = self.polygons.total, self.polygons.bounds
         if total and not len(self.polygons.tree.query(image, "intersects")):
             theirs, ours = (_span(*bounds) for bounds in (bounds, image.bounds))
@@ -122,17 +118,14 @@ class RasterOutlines:
 
     Args:
         path: Raster of one band.
-        crs: CRS of the image.
-        transform: Affine transform of the image.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+        grid: Of the image.
 
     Raises:
         InputError: If the file is missing or unreadable, has more than one band, or is on another
             grid than the image.
     """
 
-    def __init__(self, path: Path, crs: Any, transform: Any, height: int, width: int) -> None:
+    def __init__(self, path: Path, grid: Grid) -> None:
         self.path = path
         with _open_raster(path) as dataset:
             if dataset.count != 1:
@@ -141,7 +134,6 @@ class RasterOutlines:
                     "file with this band alone"
                 )
             check_georeferenced(path, dataset)
-            grid = Grid(crs, transform, (height, width))
             differences = grid_differences(grid, dataset)
             if differences:
                 raise InputError(
@@ -185,11 +177,8 @@ Outlines = VectorOutlines | RasterOutlines | NoOutlines
 
 def open_outlines(
     path: Path,
-    crs: Any,
-    transform: Any,
-    height: int,
-    width: int,
-    load: Callable[[Path, Any], Polygons] = load_polygons,
+    grid: Grid,
+    load: Callable[[Path, CRS], Polygons] = load_polygons,
 ) -> Outlines:
     """Open labels by their suffix; arguments and errors as for the two classes.
 
@@ -198,16 +187,16 @@ def open_outlines(
         InputError: If the suffix is of neither kind, or the file does not fit.
     """
     if path.suffix.lower() in VECTOR_SUFFIXES:
-        return VectorOutlines(path, crs, transform, height, width, load)
+        return VectorOutlines(path, grid, load)
     if path.suffix.lower() in RASTER_SUFFIXES:
-        return RasterOutlines(path, crs, transform, height, width)
+        return RasterOutlines(path, grid)
     raise InputError(
         f"{path}: labels must be polygons ({', '.join(VECTOR_SUFFIXES)}) or a raster "
         f"({', '.join(RASTER_SUFFIXES)}); convert the file to one of them"
     )
 
 
-def _footprint(transform: Any, window: Window) -> shapely.Polygon:
+def _footprint(transform: Affine, window: Window) -> shapely.Polygon:
     top, left = window.row, window.col
     bottom, right = top + window.height, left + window.width
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))

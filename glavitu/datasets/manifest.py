@@ -81,15 +81,6 @@ def read_manifest(path: Path, groups: Sequence[FeatureGroup] | None) -> list[Til
     return scenes
 
 
-def year_of(date: str) -> str:
-    """Return the year of a date as ISO 8601 writes it, empty where it is.
-
-    Args:
-        date: Such as ``'2020-08-31'``.
-    """
-    return date[:4]
-
-
 def check_date(date: str, source: str) -> None:
     """Check that a date is empty, a year, a month or a day.
 

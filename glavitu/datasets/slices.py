@@ -11,8 +11,8 @@ import shapely
 import torch
 from affine import Affine
 from rasterio.warp import transform_bounds
-from torch import Tensor
 
+from glavitu.datasets.sample import Sample
 from glavitu.datasets.samplers import TileWindow
 from glavitu.datasets.tile import Tile
 from glavitu.datasets.torchgeo_api import RasterDataset
@@ -78,7 +78,7 @@ def window_slices(transform: Affine, window: Window) -> tuple[slice, slice]:
     return slice(left, right, abs(transform.a)), slice(bottom, top, abs(transform.e))
 
 
-def place(tile: Tile, window: Window) -> dict[str, Tensor]:
+def place(tile: Tile, window: Window) -> Sample:
     """Say where and when a window lies, as TorchGeo's samples do since version 0.10.
 
     Args:

@@ -1,6 +1,9 @@
 """A tile: what a dataset knows of it without keeping its files open."""
 
-from typing import Any, Protocol
+from typing import Protocol
+
+from affine import Affine
+from rasterio import CRS
 
 from glavitu.windows import Window
 
@@ -29,11 +32,11 @@ class Tile(Protocol):
         """The part of the raster that belongs to the dataset, in pixels."""
 
     @property
-    def crs(self) -> Any:
+    def crs(self) -> CRS:
         """Its coordinate reference system, rasterio's."""
 
     @property
-    def transform(self) -> Any:
+    def transform(self) -> Affine:
         """Affine transform of the whole raster."""
 
     @property

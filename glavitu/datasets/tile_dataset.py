@@ -15,6 +15,7 @@ from torch import Tensor
 
 from glavitu.datasets.joining import join, merge
 from glavitu.datasets.plotting import plot_sample
+from glavitu.datasets.sample import Sample
 from glavitu.datasets.samplers import TileWindow
 from glavitu.datasets.slices import Slices, check_slices, locate, place, resolve, tile_index
 from glavitu.datasets.tile import Tile
@@ -47,13 +48,9 @@ AnyTile = TypeVar("AnyTile", bound=Tile)
 class TileDataset(GeoDataset):
     """Tiles of many places, sizes and CRSs, read by windows that are never resampled.
 
-    A sample is a dict of tensors: ``image`` float32 (C, H, W), scaled to [0, 1], the groups stacked
-    in order, 0 where the window reaches beyond the tile; ``mask`` int64 (H, W), 1 = glacier, where
-    the tile has labels; ``region`` int64, 11 = unknown; ``location`` float32 (L,) where asked for;
-    ``tile`` int64, the tile's number; and where and when it lies as TorchGeo says it since version
-    0.10: ``bounds`` float32 (9,), start, stop and step of x, y and time, and ``transform`` float32
-    (9,), the affine transform row by row. What else there is to know of a sample, its tile knows:
-    ``dataset.tiles[sample["tile"]]`` has its name, CRS, exact transform, date and sensor.
+    A sample is a dict of tensors (:class:`~glavitu.datasets.sample.Sample`). What else there is to
+    know of it, its tile knows: ``dataset.tiles[sample["tile"]]`` has its name, CRS, exact
+    transform, date and sensor.
 
     Args:
         tiles: The tiles, at least one.
@@ -76,7 +73,7 @@ class TileDataset(GeoDataset):
         tiles: Sequence[Tile],
         features: tuple[FeatureGroup, ...],
         location: str | None,
-        transforms: Callable[[dict[str, Any]], dict[str, Any]] | None,
+        transforms: Callable[[Any], Any] | None,
         bands: Sequence[str] | None = None,
     ) -> None:
         self.tiles = tiles
@@ -178,7 +175,7 @@ class TileDataset(GeoDataset):
             number: Index of the tile.
         """
 
-    def __getitem__(self, index: Any) -> dict[str, Any]:
+    def __getitem__(self, index: Any) -> Sample:  # type: ignore[override]
         """Read a window.
 
         Args:
@@ -210,7 +207,7 @@ class TileDataset(GeoDataset):
             self._read_beside(shown, image, mask)
         if tuple(self.bands) != self.all_bands:
             image = image[[self.all_bands.index(band) for band in self.bands]]
-        sample: dict[str, Any] = {
+        sample: Sample = {
             "image": image,
             "region": torch.tensor(tile.region),
             "tile": torch.tensor(number),
@@ -222,7 +219,9 @@ class TileDataset(GeoDataset):
             sample["location"] = region_vector(tile.region)
         elif self.location == "coordinates":
             sample["location"] = coordinate_vector(*self._centre(number, window))
-        return sample if self.transforms is None else self.transforms(sample)
+        if self.transforms is not None:
+            sample = self.transforms(sample)
+        return sample
 
     def _read_window(self, number: int, window: Window) -> tuple[Tensor, Tensor | None]:
         """Read image and mask of a window that may reach beyond the tile."""
@@ -285,7 +284,7 @@ class TileDataset(GeoDataset):
 
     def plot(
         self,
-        sample: dict[str, Any],
+        sample: Sample,
         show_titles: bool = True,
         suptitle: str | None = None,
     ) -> Figure:

@@ -9,12 +9,10 @@ import h5py
 import pandas as pd
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 from tqdm import tqdm
 
+from glavitu.classes import GLACIER
 from glavitu.datasets.benchmark_files import (
     DAMAGE,
     DEGREES,
@@ -45,6 +43,7 @@ from glavitu.inventory.tile_folder import (
     read_labels,
 )
 from glavitu.regions import region_index, region_name
+from glavitu.terminal import numeric, print_table
 
 #: More subregions than these are counted and not named.
 NAMED_SUBREGIONS = 4
@@ -187,36 +186,36 @@ def print_summary(table: pd.DataFrame, title: str) -> None:
         table: What :func:`summary` gives.
         title: What stands above it.
     """
-    shown = Table(title=escape(title), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.add_column("split")
-    shown.add_column("region")
-    shown.add_column("tiles", justify="right")
-    shown.add_column("subregions", max_width=12)
-    shown.add_column("feature groups")
-    shown.add_column("glacier %", justify="right", max_width=7)
-    for name in BOUNDS:
-        shown.add_column(f"{name[0].upper()} °", justify="right", no_wrap=True)
+    bounds = (f"{name[0].upper()} °" for name in BOUNDS)
+    columns = [
+        Column("split"),
+        Column("region"),
+        numeric("tiles"),
+        Column("subregions", max_width=12),
+        Column("feature groups"),
+        numeric("glacier %", max_width=7),
+        *(Column(bound, justify="right", no_wrap=True) for bound in bounds),
+    ]
     known = set(table["groups"].iloc[-1])
+    parts: list[list[str]] = []
+    total: list[list[str]] = []
     for row in table.to_dict("records"):
         is_total = row["split"] == "total"
-        if is_total:
-            shown.add_section()
         counted = _counted(row["groups"], row["tiles"])
         # Where nothing is missing the names stand in the last row alone.
         complete = len(table) > 2 and set(counted) == known and not is_total
-        shown.add_row(
-            row["split"],
-            row["region"],
-            f"{row['tiles']:,}",
-            escape(_few(row["subregions"])),
-            "all" if complete else escape(", ".join(counted)),
-            "" if pd.isna(row["glacier_share"]) else f"{100 * row['glacier_share']:.1f}",
-            *(f"{row[name]:.2f}" for name in BOUNDS),
+        (total if is_total else parts).append(
+            [
+                row["split"],
+                row["region"],
+                f"{row['tiles']:,}",
+                _few(row["subregions"]),
+                "all" if complete else ", ".join(counted),
+                "" if pd.isna(row["glacier_share"]) else f"{100 * row['glacier_share']:.1f}",
+                *(f"{row[name]:.2f}" for name in BOUNDS),
+            ]
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, 100)
-    console.print(shown)
+    print_table(title, columns, parts, total)
 
 
 def _is_released(path: Path) -> bool:
@@ -227,7 +226,7 @@ def _is_released(path: Path) -> bool:
 
 def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
     (top, left), (_, _, height, width) = tile.padding, tile.extent
-    labels = read_array(group, OUTLINES)[top : top + height, left : left + width, 1]
+    labels = read_array(group, OUTLINES)[top : top + height, left : left + width, GLACIER]
     return {
         "split": split_of(tile.path) or "",
         "name": tile.name,

@@ -151,7 +151,7 @@ def read_labels(path: Path, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        outlines = open_outlines(path, scene.crs, scene.transform, scene.height, scene.width)
+        outlines = open_outlines(path, scene.grid)
     for strip in strips(scene):
         yield outlines.read(strip)
 

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import Calibration
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.mapping.devices import Predictor
 from glavitu.mapping.location import LocationOf
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.smoothing import NODATA
 from glavitu.models.blending import blend_bands
-from glavitu.outlines.from_raster import GLACIER
+from glavitu.models.entropy import confidence
 from glavitu.rasters.scene import Scene
-from glavitu.threads import ahead, beside
+from glavitu.threads import background_thread, prefetch
 from glavitu.windows import (
     Padding,
     Window,
@@ -169,14 +169,14 @@ def predict_scene(
     done = (len(layout.rows) - len(starts)) * len(layout.cols)
     with (
         torch.inference_mode(),
-        beside("read") as reader,
-        beside("write") as writer,
+        background_thread("read") as reader,
+        background_thread("write") as writer,
         tqdm(
             total=layout.windows, initial=done, desc="Mapping", unit="window", disable=not progress
         ) as bar,
     ):
         strip = _Strip(layout.window)
-        pieces = ahead(reader, partial(_read, scene, layout), _pieces(starts, layout.window))
+        pieces = prefetch(reader, partial(_read, scene, layout), _pieces(starts, layout.window))
         predict = _RowPredictor(predictor, strip, pieces, layout, location_of, bar)
         storing: Future[None] | None = None
         for row, band in blend_bands(

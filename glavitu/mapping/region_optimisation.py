@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.mapping.scene_model import SceneModel
+from glavitu.models.entropy import confidence
 from glavitu.rasters.scene import Scene
 from glavitu.regions import UNKNOWN
 from glavitu.windows import Window

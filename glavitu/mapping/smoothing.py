@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
+from glavitu.classes import GLACIER
 from glavitu.mapping.row_store import STRIP_ROWS, RowStore
-from glavitu.outlines.from_raster import GLACIER
 
 #: Value of a class raster where nothing is known.
 NODATA = 255

@@ -7,12 +7,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from glavitu.classes import GLACIER
+from glavitu.metrics.scores import COUNTS, with_scores
 from glavitu.regions import UNKNOWN, region_name
-
-GLACIER = 1
-
-#: Columns of counts.
-COUNTS = ("tp", "fp", "fn", "tn")
 
 
 def most_probable(probabilities: Tensor, dim: int = 1) -> Tensor:
@@ -43,34 +40,6 @@ def confusion_counts(prediction: Tensor, mask: Tensor) -> Tensor:
     predicted, true = prediction == GLACIER, mask == GLACIER
     pairs = ((predicted, true), (predicted, ~true), (~predicted, true), (~predicted, ~true))
     return torch.stack([(a & b).sum(dim=(1, 2)) for a, b in pairs], dim=1)
-
-
-def with_scores(counts: pd.DataFrame) -> pd.DataFrame:
-    """Add the scores of the glacier class to counts of pixels.
-
-    Args:
-        counts: Columns ``tp``, ``fp``, ``fn`` and ``tn``, and any others that tell what was
-            counted.
-
-    Returns:
-        The other columns, then ``pixels``; ``glacier_share`` (TP + FN) / pixels; ``iou``
-        TP / (TP + FP + FN); ``precision`` TP / (TP + FP); ``recall`` TP / (TP + FN); ``f1``
-        2 TP / (2 TP + FP + FN); ``accuracy`` (TP + TN) / pixels, all in [0, 1] and NaN where the
-        denominator is 0; then the counts.
-    """
-    tp, fp, fn, tn = (counts[name] for name in COUNTS)
-    pixels = tp + fp + fn + tn
-    scores = {
-        "pixels": pixels,
-        "glacier_share": (tp + fn) / pixels,
-        "iou": tp / (tp + fp + fn),
-        "precision": tp / (tp + fp),
-        "recall": tp / (tp + fn),
-        "f1": 2 * tp / (2 * tp + fp + fn),
-        "accuracy": (tp + tn) / pixels,
-    }
-    counted = list(COUNTS)
-    return counts.drop(columns=counted).assign(**scores, **{n: counts[n] for n in counted})
 
 
 class RegionConfusion(Metric):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from glavitu.entropy import confidence
+from glavitu.classes import GLACIER
 from glavitu.errors import InputError
-from glavitu.metrics.region_confusion import GLACIER, most_probable
+from glavitu.metrics.region_confusion import most_probable
+from glavitu.models.entropy import confidence
 from glavitu.regions import UNKNOWN
 
 #: Number of bins that streaming keeps: 10, 20, 50, 100, ... bins follow from them exactly.
@@ -137,8 +138,8 @@ class ReliabilityHistogram(NamedTuple):
 class Reliability(Metric):
     """Streams the reliability histogram of raw confidence, and the Brier score, per region.
 
-    Raw confidence is 1 - H (:func:`~glavitu.entropy.confidence`), and a pixel is right where the
-    most probable class is the true one. The state is summed over processes and is exact.
+    Raw confidence is 1 - H (:func:`~glavitu.models.entropy.confidence`), and a pixel is right where
+    the most probable class is the true one. The state is summed over processes and is exact.
 
     Args:
         rows: Number of groups of tiles that are kept apart, by default the 11 regions and the

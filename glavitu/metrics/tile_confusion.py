@@ -9,7 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from glavitu.metrics.acquisitions import acquisitions, groupings
-from glavitu.metrics.region_confusion import COUNTS, confusion_counts, with_scores
+from glavitu.metrics.region_confusion import confusion_counts
+from glavitu.metrics.scores import COUNTS, with_scores
 from glavitu.regions import region_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ class TileConfusion(Metric):
 
     The state, one row per tile, is summed over processes, so that each may see tiles of its own,
     however many.
+
+    Attributes:
+        batch_counts: Those of the last batch, int64 (B, 4): TP, FP, FN, TN.
 
     Args:
         tiles: The tiles of the dataset, the same in all processes.
@@ -42,6 +46,7 @@ class TileConfusion(Metric):
     full_state_update = False
 
     counts: Tensor
+    batch_counts: Tensor | None = None
 
     def __init__(self, tiles: "Sequence[Tile]", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,7 +63,7 @@ class TileConfusion(Metric):
             mask: int (B, H, W), true classes, on the same device.
             tile: int64 (B,), which tile of the dataset each is.
         """
-        counts = confusion_counts(prediction, mask)
+        counts = self.batch_counts = confusion_counts(prediction, mask)
         self.counts.index_add_(0, tile.to(self.counts.device), counts.to(self.counts.device))
 
     def compute(self) -> Tensor:
@@ -70,7 +75,7 @@ class TileConfusion(Metric):
 
         Columns are ``tile``, ``region``, ``subregion`` (empty where unknown), where one is known
         ``date``, ``year`` and ``sensor``, and those of
-        :func:`~glavitu.metrics.region_confusion.with_scores`.
+        :func:`~glavitu.metrics.scores.with_scores`.
         """
         counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
         named = pd.DataFrame(
@@ -97,7 +102,7 @@ def pool_tiles(tiles: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         One row per group: the keys, the number of ``tiles``, and the columns of
-        :func:`~glavitu.metrics.region_confusion.with_scores`. Tiles of which a key is empty are
+        :func:`~glavitu.metrics.scores.with_scores`. Tiles of which a key is empty are
         left out.
     """
     known = tiles[(tiles[list(keys)] != "").all(axis=1)]

@@ -1,6 +1,6 @@
 """GlaViTU: a vision transformer and a U-Net over fused features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, overload
 
@@ -31,11 +31,16 @@ class GlaViTU(nn.Module):
         dropout: Dropout rate in training. The paper's training uses 0.
         image_size: Side in pixels of the images the positional embedding is learned on, a multiple
             of 16. For other sizes the embedding is interpolated.
+        deep_supervision_weight: Weight of the loss of the head on the transformer branch, at
+            least 0.
 
     Raises:
         InputError: If a feature group is unknown, the heads do not divide the width, or the image
             size is not a multiple of 16.
     """
+
+    #: Modules whose shape depends on the number of classes.
+    class_heads = ("output", "deep_supervision")
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class GlaViTU(nn.Module):
         heads: int = 4,
         dropout: float = 0.0,
         image_size: int = 384,
+        deep_supervision_weight: float = 0.5,
     ) -> None:
         super().__init__()
         check_size(image_size, image_size)
@@ -57,6 +63,7 @@ class GlaViTU(nn.Module):
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location_size = location_size
+        self.deep_supervision_weight = deep_supervision_weight
         # Modules are registered in the order in which the published files store them.
         self.fusion = Fusion(self.features, width, location_size, dropout)
         self.setr = SETR(width, depth, heads, dropout, image_size)
@@ -104,6 +111,27 @@ class GlaViTU(nn.Module):
         if deep_supervision:
             return logits, self.deep_supervision(encoded)
         return logits
+
+    def training_loss(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        image: Tensor,
+        mask: Tensor,
+        location: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss that training lowers: of the output and, weighed, of the other head.
+
+        Args:
+            loss: Of logits (B, num_classes, H, W) and class indices (B, H, W).
+            image: (B, C, H, W).
+            mask: int64 (B, H, W), class indices.
+            location: (B, location_size) where the model was built with one.
+
+        Returns:
+            Scalar float32.
+        """
+        logits, deep = self(image, location, True)
+        return loss(logits, mask) + self.deep_supervision_weight * loss(deep, mask)
 
     @classmethod
     def from_keras(cls, path: str | Path, features: Sequence[FeatureLike]) -> "GlaViTU":

@@ -1,7 +1,7 @@
 """What class probabilities are the mean of: Monte Carlo dropout, symmetries, ensembles.
 
 A prediction that is the mean of several is often better than one, and where they disagree it is
-less certain, so that its confidence falls (:func:`glavitu.entropy.confidence`).
+less certain, so that its confidence falls (:func:`glavitu.models.entropy.confidence`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -37,6 +37,9 @@ class FusedSegmenter(nn.Module):
             do not fit.
     """
 
+    #: Modules whose shape depends on the number of classes.
+    class_heads = ("segmenter.segmentation_head",)
+
     def __init__(
         self,
         features: Sequence[FeatureLike] = ("optical", "dem"),

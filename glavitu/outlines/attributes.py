@@ -19,7 +19,7 @@ from glavitu.outlines.zonal import (
     Mean,
     RoundedMedian,
 )
-from glavitu.threads import ahead
+from glavitu.threads import prefetch
 
 #: Pixels worked on at once, so that memory does not grow with the scene.
 STRIP_PIXELS = 1 << 20
@@ -110,7 +110,7 @@ def raster_attributes(
         return read_strip(row, count), labels.read(row, count)
 
     with ThreadPoolExecutor(1, "strips") as reader:
-        strips = ahead(reader, read, starts)
+        strips = prefetch(reader, read, starts)
         for strip, label in tqdm(
             strips, desc="Describing", unit="strip", total=len(starts), disable=not progress
         ):

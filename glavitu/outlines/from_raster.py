@@ -5,8 +5,10 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import rasterio
 from rasterio.transform import Affine
 
+from glavitu.classes import GLACIER
 from glavitu.outlines.attributes import (
     ReadStrip,
     area_bounds,
@@ -17,14 +19,11 @@ from glavitu.outlines.measures import measured
 from glavitu.outlines.polygons import polygons_of
 from glavitu.outlines.vector_files import write_vectors
 
-#: The class that is a glacier.
-GLACIER = 1
-
 
 def outlines_from_raster(
     classes: Any,
     transform: Affine,
-    crs: Any,
+    crs: rasterio.CRS,
     confidence: Any | None = None,
     *,
     read_strip: ReadStrip | None = None,

@@ -1,10 +1,11 @@
 """Sizes and places of polygons on the Earth, whatever their CRS."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyproj
+import rasterio
 import shapely
 from rasterio.transform import Affine
 
@@ -46,7 +47,7 @@ class Measures(NamedTuple):
         )
 
 
-def measured(geometries: Geometries, transform: Affine, crs: Any) -> Measures:
+def measured(geometries: Geometries, transform: Affine, crs: rasterio.CRS) -> Measures:
     """Measure polygons on the ellipsoid.
 
     Args:

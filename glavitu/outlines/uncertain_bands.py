@@ -20,7 +20,7 @@ from glavitu.outlines.polygons import polygons_of
 
 
 def confidence_bands(
-    confidence: Any, transform: Affine, crs: Any, progress: bool = False
+    confidence: Any, transform: Affine, crs: rasterio.CRS, progress: bool = False
 ) -> geopandas.GeoDataFrame:
     """Make a polygon of each group of uncertain pixels that share edges.
 

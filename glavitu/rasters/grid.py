@@ -1,5 +1,7 @@
 """Pixel grids: whether rasters have a place on the Earth, and whether it is the same."""
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import rasterio
+from affine import Affine
 
 from glavitu.errors import InputError
 
@@ -24,8 +27,8 @@ class Grid(NamedTuple):
         shape: Height and width in pixels.
     """
 
-    crs: Any
-    transform: Any
+    crs: rasterio.CRS
+    transform: Affine
     shape: tuple[int, int]
 
     @property
@@ -52,14 +55,9 @@ class Grid(NamedTuple):
         rows = np.concatenate([np.zeros(points), step, np.ones(points), 1 - step]) * self.height
         return coordinates(self.transform, rows, cols)
 
-    def reduced(self, shape: tuple[int, int]) -> "Grid":
-        """Return a grid of the same extent with fewer pixels."""
-        scale = type(self.transform).scale(self.width / shape[1], self.height / shape[0])
-        return self._replace(transform=self.transform @ scale, shape=shape)
-
 
 def coordinates(
-    transform: Any, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
+    transform: Affine, rows: npt.NDArray[np.float64], cols: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return x and y of pixel coordinates, which count from the first pixel's outer corner."""
     a, b, c, d, e, f = transform[:6]
@@ -87,6 +85,30 @@ def transformer(source: rasterio.CRS, target: rasterio.CRS | None = None) -> pyp
 
 def _horizontal(crs: rasterio.CRS | None) -> pyproj.CRS:
     return pyproj.CRS.from_epsg(4326) if crs is None else pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
+
+
+def check_bounds(bounds: Sequence[float], crs: str) -> tuple[float, float, float, float]:
+    """Check that four numbers bound an area.
+
+    Args:
+        bounds: xmin, ymin, xmax, ymax.
+        crs: Whose system they are in, in words for the message.
+
+    Raises:
+        InputError: If they are not.
+    """
+    if (
+        len(bounds) != 4
+        or not all(map(math.isfinite, bounds))
+        or bounds[0] >= bounds[2]
+        or bounds[1] >= bounds[3]
+    ):
+        raise InputError(
+            f"bounds {list(bounds)} are not xmin, ymin, xmax, ymax with xmin < xmax and "
+            f"ymin < ymax; give these four, in {crs}"
+        )
+    xmin, ymin, xmax, ymax = bounds
+    return xmin, ymin, xmax, ymax
 
 
 def check_georeferenced(path: str | Path, grid: Any) -> None:
@@ -155,11 +177,11 @@ def pixels_between(one: Any, other: Any) -> npt.NDArray[np.float64]:
     return np.asarray(np.linalg.inv(_square(one.transform)) @ _square(other.transform))
 
 
-def _square(transform: Any) -> npt.NDArray[np.float64]:
+def _square(transform: Affine) -> npt.NDArray[np.float64]:
     return np.array(transform, dtype=np.float64).reshape(3, 3)
 
 
-def _matrix(transform: Any) -> str:
+def _matrix(transform: Affine) -> str:
     if transform.b == transform.d == 0:
         return f"{transform.a:.10g} x {transform.e:.10g}"
     return f"[{transform.a:.6g} {transform.b:.6g}; {transform.d:.6g} {transform.e:.6g}]"

@@ -16,6 +16,7 @@ from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
+    check_bounds,
     coordinates,
     extent_in_words,
     transformer,
@@ -77,7 +78,7 @@ def target_grid(
         covered = _union(covered, _bounds_in(file, target))
     wanted = covered
     if bounds is not None:
-        wanted = _overlapping(_checked(bounds), covered, "bounds", target)
+        wanted = _overlapping(check_bounds(bounds, "the map's CRS"), covered, "bounds", target)
     elif aoi is not None:
         area = _area_of_interest(Path(aoi), target)
         _overlapping(area, covered, str(aoi), target)
@@ -153,20 +154,6 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
             f"{file.name} lies across the 180th meridian, where degrees jump; give a projected CRS"
         )
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
-
-
-def _checked(bounds: Sequence[float]) -> Bounds:
-    if (
-        len(bounds) != 4
-        or not all(map(math.isfinite, bounds))
-        or bounds[0] >= bounds[2]
-        or bounds[1] >= bounds[3]
-    ):
-        raise InputError(
-            f"bounds {list(bounds)} are not xmin, ymin, xmax, ymax with xmin < xmax and "
-            "ymin < ymax; give these four, in the map's CRS"
-        )
-    return bounds[0], bounds[1], bounds[2], bounds[3]
 
 
 def _area_of_interest(path: Path, crs: rasterio.CRS) -> Bounds:

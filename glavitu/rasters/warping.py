@@ -8,10 +8,11 @@ data grows by up to a pixel into what is missing; and decibels would be averaged
 from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rasterio import CRS
 
 from glavitu.rasters.grid import (
     Grid,
@@ -257,7 +258,7 @@ def _around(rows: DoubleArray, cols: DoubleArray, grid: Grid) -> Window | None:
 
 
 def _transformed(
-    grid: Grid, crs: Any, rows: DoubleArray, cols: DoubleArray
+    grid: Grid, crs: CRS, rows: DoubleArray, cols: DoubleArray
 ) -> tuple[DoubleArray, DoubleArray]:
     """Transform each of some rows and columns to another system; NaN where that cannot be.
 
@@ -275,7 +276,7 @@ def _transformed(
 
 
 @lru_cache
-def _middle_longitude(grid: Grid, crs: Any) -> float:
+def _middle_longitude(grid: Grid, crs: CRS) -> float:
     x, y = coordinates(grid.transform, np.array([grid.height / 2]), np.array([grid.width / 2]))
     longitude = float(transformer(grid.crs, crs).transform(x, y)[0][0])
     return longitude if np.isfinite(longitude) else 0.0
@@ -293,7 +294,7 @@ class _SearchPoints(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _search_points(grid: Grid, crs: Any) -> _SearchPoints:
+def _search_points(grid: Grid, crs: CRS) -> _SearchPoints:
     rows, cols = (np.linspace(0, size, min(size + 1, SEARCH_POINTS)) for size in grid.shape)
     x, y = _transformed(grid, crs, rows, cols)
 

@@ -17,20 +17,13 @@ from PIL import Image
 from glavitu._version import __version__
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
 from glavitu.report.plot import plot_regions
-from glavitu.report.runs import CALIBRATION, SCORES, Run
+from glavitu.report.runs import Run
 
 #: Colours of the runs, in turn; told apart with colour-blind eyes, on light and on dark.
 COLOURS = ("#3b8bc9", "#e08214", "#4d9221", "#b05cc4", "#c9485b", "#1fa39a", "#8a8a3a", "#7a7f99")
 
-LABELS = {
-    "glacier_share": "glacier share",
-    "iou": "IoU",
-    "f1": "F1",
-    "ece_raw": "ECE raw",
-    "ece_calibrated": "ECE calibrated",
-    "brier": "Brier score",
-}
 COUNTS = ("tiles", "pixels")
 
 
@@ -96,6 +89,9 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
     )
     environment.filters |= {"score": _score, "count": _count}
     environment.tests["known"] = _known
+    # The test drew a run on its own already; several are drawn side by side here.
+    drawn = runs[0].figure if len(runs) == 1 else None
+    figure = drawn and _data_uri(drawn, lossless=True)
     # As the region vector has them; the unknown comes last.
     names = sorted({name for run in runs for name in run.regions["region"]})
     return environment.get_template("page.html").generate(
@@ -103,7 +99,8 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
         version=__version__,
         date=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
         colours=[COLOURS[number % len(COLOURS)] for number in range(len(runs))],
-        plot=plot_regions(runs, names),
+        figure=figure,
+        plot=None if figure else plot_regions(runs, names),
         side_by_side=_side_by_side(runs, names) if len(runs) > 1 else None,
         regions=_long("Regions", runs, [run.regions for run in runs], ("region",), True),
         subregions=_long(
@@ -112,7 +109,7 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
         tiles=_long("Tiles", runs, [run.tiles for run in runs], ("tile", "region", "subregion")),
         acquisitions=_acquisitions(runs),
         summaries=[_summary(run) for run in runs],
-        calibration=[(name, LABELS[name]) for name in CALIBRATION],
+        calibration=[(name, LABELS[name]) for name in BESIDE_SCORES],
         options=_options(runs),
         samples=_samples(runs, progress),
     )
@@ -161,7 +158,7 @@ def _long(
     several = len(runs) > 1
     keys = [*texts, *(["run"] if several else [])]
     present = {name for table in tables for name in table.columns}
-    numbers = [name for name in (*COUNTS, *SCORES, *CALIBRATION) if name in present]
+    numbers = [name for name in (*COUNTS, *SCORES, *BESIDE_SCORES) if name in present]
     named = [table.assign(run=run.name) for run, table in zip(runs, tables, strict=True)]
     rows = pd.concat(named).reindex(columns=[*keys, *numbers]).sort_values([*texts], kind="stable")
     scores = [name for name in numbers if name not in COUNTS]
@@ -236,12 +233,17 @@ def _samples(runs: Sequence[Run], progress: Callable[[int], Any]) -> Iterable[Ti
         yield TileSamples(tile, place, pictures)
 
 
-def _data_uri(path: Path) -> str:
-    """Encode a picture smaller than PNG, so that a page of many stays light."""
+def _data_uri(path: Path, lossless: bool = False) -> str:
+    """Encode a picture smaller than PNG, so that a page of many stays light.
+
+    Args:
+        path: The picture.
+        lossless: Whether to keep it as it is, for lines and text.
+    """
     buffer = io.BytesIO()
     try:
         with Image.open(path) as image:
-            image.convert("RGB").save(buffer, "WEBP", quality=85)
+            image.convert("RGB").save(buffer, "WEBP", quality=85, lossless=lossless)
     except (OSError, SyntaxError, ValueError) as error:  # as Pillow has it
         raise InputError(
             f"{path}: cannot be read as a picture ({error}); remove it, or test again"

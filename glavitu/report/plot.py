@@ -1,4 +1,7 @@
-"""The IoU of regions and tiles, several runs side by side, as shapes of an SVG."""
+"""The IoU of regions and tiles, several runs side by side, as shapes of an SVG.
+
+That of a single run is in its ``report.png`` (:mod:`glavitu.report.region_figure`) already.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

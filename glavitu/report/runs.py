@@ -12,9 +12,7 @@ import pandas as pd
 
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
-
-SCORES = ("glacier_share", "iou", "precision", "recall", "f1", "accuracy")
-CALIBRATION = ("ece_raw", "ece_calibrated", "brier")
+from glavitu.metrics.scores import BESIDE_SCORES, SCORES
 
 #: Columns of text of each table of ``report.json``.
 TEXTS = {
@@ -23,7 +21,7 @@ TEXTS = {
     "tiles": ("tile", "region", "subregion"),
 }
 
-REMEDY = "test again: `glavitu test --ckpt_path CKPT --data.root DATA` writes it"
+REMEDY = "test again: `glavitu test --checkpoint CKPT --data.root DATA` writes it"
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class Run:
             these (groups), where the test tells years or sensors; otherwise empty.
         calibration: The same three of all pixels together; NaN where unknown.
         config: The configuration of the run, None where it is not in the folder.
+        figure: The ``report.png`` that shows the IoU of its regions, None where it is not there.
         samples: Picture of each tile that has one.
     """
 
@@ -56,6 +55,7 @@ class Run:
     acquisitions: dict[str, pd.DataFrame]
     calibration: dict[str, float]
     config: str | None
+    figure: Path | None
     samples: dict[str, Path]
 
 
@@ -107,7 +107,7 @@ def _read_run(folder: Path, name: str) -> Run:
     }
     calibration, of_regions = _calibration(report, path)
     tables["regions"] = tables["regions"].merge(of_regions, on="region", how="left")
-    config = folder / "config.yaml"
+    config, figure = folder / "config.yaml", folder / "report.png"
     return Run(
         name=name,
         folder=folder,
@@ -116,6 +116,7 @@ def _read_run(folder: Path, name: str) -> Run:
         acquisitions=acquisitions,
         calibration=calibration,
         config=config.read_text("utf-8", errors="replace") if config.is_file() else None,
+        figure=figure if figure.is_file() else None,
         samples={sample.stem: sample for sample in sorted(folder.glob("samples/*.png"))},
         **tables,
     )
@@ -162,9 +163,9 @@ def _calibration(report: dict[str, Any], path: Path) -> tuple[dict[str, float], 
         {"region": name} | _object(regions, name, path, "calibration.regions.") for name in regions
     ]
     table = _table(rows, "calibration.regions", ("region",), path)
-    known = table.reindex(columns=["region", *CALIBRATION]).dropna(axis="columns", how="all")
-    overall = _table([{name: found.get(name) for name in CALIBRATION}], "calibration", (), path)
-    every = {name: float(overall[name].iloc[0]) for name in CALIBRATION}
+    known = table.reindex(columns=["region", *BESIDE_SCORES]).dropna(axis="columns", how="all")
+    overall = _table([{name: found.get(name) for name in BESIDE_SCORES}], "calibration", (), path)
+    every = {name: float(overall[name].iloc[0]) for name in BESIDE_SCORES}
     return every, known if rows else table
 
 

@@ -24,6 +24,7 @@ from affine import Affine
 from shapely.geometry import shape
 from tqdm import tqdm
 
+from glavitu.classes import GLACIER
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
 from glavitu.files import when_complete
@@ -86,7 +87,7 @@ class Tile:
         polygons = [
             shape(outline)
             for outline, _ in rasterio.features.shapes(
-                self.mask, mask=self.mask == 1, connectivity=4, transform=self.transform
+                self.mask, mask=self.mask == GLACIER, connectivity=4, transform=self.transform
             )
         ]
         glaciers = geopandas.GeoDataFrame(geometry=polygons, crs=self.crs)
@@ -333,7 +334,9 @@ def _write_group(file: h5py.File, tile: Tile) -> None:
         name: FEATURES[name].scale(torch.from_numpy(values)).numpy().transpose(1, 2, 0)
         for name, values in tile.features.items()
     }
-    arrays["outlines"] = np.stack([tile.mask == 0, tile.mask == 1], axis=-1).astype(np.float32)
+    arrays["outlines"] = np.stack([tile.mask == 0, tile.mask == GLACIER], axis=-1).astype(
+        np.float32
+    )
     for name, values in arrays.items():
         group.create_dataset(name, data=np.pad(values, margins), compression="lzf")
     xmin, ymin, xmax, ymax = rasterio.warp.transform_bounds(tile.crs, 4326, *tile.bounds)

@@ -8,13 +8,19 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
 
+from glavitu._version import __version__
+from glavitu.confidence.calibration import Calibration, describe_inference
 from glavitu.errors import InputError
 from glavitu.features import resolve_features
 from glavitu.files import when_complete
+from glavitu.models.build import class_path
+from glavitu.models.inference import Inference
 
-#: Parameters that depend on the number of classes, of GlaViTU and of the baselines.
-HEADS = ("model.output.", "model.deep_supervision.", "model.segmenter.segmentation_head.")
+#: What depends on the number of classes where a model does not say so, as
+#: segmentation-models-pytorch names it.
+CLASS_HEADS = ("segmentation_head",)
 
 #: Parameters of the location encoding.
 LOCATION = ("model.fusion.location.",)
@@ -46,6 +52,53 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "import-keras` wrote"
         )
     return dict(checkpoint)
+
+
+def read_calibration(
+    checkpoint: Mapping[str, Any], inference: Inference, source: str
+) -> Calibration | None:
+    """Read the calibration of a checkpoint, and warn where it was fitted to other predictions.
+
+    Args:
+        checkpoint: What the file holds.
+        inference: What probabilities are the mean of now.
+        source: What to call the checkpoint in messages.
+
+    Returns:
+        None where it was not calibrated.
+    """
+    stored = checkpoint.get("calibration")
+    if stored is None:
+        return None
+    calibration = Calibration.from_dict(stored)
+    now = describe_inference(inference)
+    if calibration.inference != now:
+        fitted, now = (words or "single" for words in (calibration.inference, now))
+        rank_zero_warn(
+            f"{source}: its calibration was fitted to {fitted} predictions, but these are {now}, "
+            "so that their confidence is off; run `glavitu calibrate` with the same --inference"
+        )
+    return calibration
+
+
+def why_unloadable(checkpoint: Mapping[str, Any], model: nn.Module | None) -> str:
+    """Say why a checkpoint's task cannot be built or does not take its weights.
+
+    Args:
+        checkpoint: What the file holds.
+        model: The module that was given to take the weights, where one was.
+    """
+    if model is not None:
+        stored = checkpoint["hyper_parameters"]
+        return (
+            f"its weights do not fit the {class_path(model)} that was given as its model; give a "
+            f"{stored['model']} as it was trained, with the arguments {stored['model_args']}"
+        )
+    written = checkpoint.get("glavitu_version", "unknown")
+    return (
+        f"cannot be loaded by glavitu {__version__}; it was written by version {written}, so "
+        "install that one"
+    )
 
 
 class CompleteCheckpoints(TorchCheckpointIO):
@@ -91,7 +144,8 @@ def start_from(task: LightningModule, path: str | Path) -> None:
     differing: tuple[str, ...] = ()
     changes = []
     if stored["num_classes"] != task.hparams["num_classes"]:
-        differing += HEADS
+        heads = getattr(task.model, "class_heads", CLASS_HEADS)
+        differing += tuple(f"model.{head}." for head in heads)
         changes.append(
             f"the heads start untrained, since there were {stored['num_classes']} classes and now "
             f"are {task.hparams['num_classes']}"
@@ -103,10 +157,15 @@ def start_from(task: LightningModule, path: str | Path) -> None:
             f"the location encoding {fate}, since location was {stored['location']} and now is "
             f"{task.hparams['location']}"
         )
-    weights = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith(differing)}
-    untrained = {k: v for k, v in task.state_dict().items() if k.startswith(differing)}
+    weights, own = (
+        {key: value for key, value in state.items() if key.startswith("model.")}
+        for state in (checkpoint["state_dict"], task.state_dict())
+    )
+    trained = {k: v for k, v in weights.items() if not k.startswith(differing)}
+    untrained = {k: v for k, v in own.items() if k.startswith(differing)}
+    kept = {k: v for k, v in task.state_dict().items() if k not in own}  # such as a loss's
     try:
-        task.load_state_dict(untrained | weights)
+        task.load_state_dict(kept | untrained | trained)
     except RuntimeError as error:
         raise InputError(
             f"{path}: its weights do not fit this model; give the same model and model_args that "

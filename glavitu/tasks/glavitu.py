@@ -1,32 +1,43 @@
 """The LightningModule that trains and applies GlaViTU and its baselines."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
-from torchmetrics import MeanMetric
-from torchmetrics.segmentation import MeanIoU
+from torchmetrics import MeanMetric, MetricCollection
 
 from glavitu._version import __version__
-from glavitu.confidence.calibration import Calibration, describe_inference
+from glavitu.confidence.calibration import Calibration
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, resolve_features
-from glavitu.losses import FocalLoss
-from glavitu.metrics import RegionConfusion
+from glavitu.losses import build_loss
+from glavitu.metrics import GlacierIoU, RegionConfusion
 from glavitu.metrics.region_confusion import most_probable
-from glavitu.models import GlaViTU
 from glavitu.models.blending import predict_blended
-from glavitu.models.build import build_model, set_momentum
+from glavitu.models.build import build_model, check_logits, set_momentum
 from glavitu.models.compiling import can_compile
 from glavitu.models.inference import Inference, check_ensemble
 from glavitu.regions import UNKNOWN, region_vector
-from glavitu.tasks.checkpoints import check_fit, read_checkpoint, start_from
+from glavitu.tasks.checkpoints import (
+    check_fit,
+    read_calibration,
+    read_checkpoint,
+    start_from,
+    why_unloadable,
+)
+from glavitu.tasks.hyperparameters import (
+    NOT_KEPT,
+    check_buildable,
+    class_name,
+    is_buildable,
+    plain_hyperparameters,
+)
 
 
 class GlaViTUTask(LightningModule):
@@ -37,11 +48,12 @@ class GlaViTUTask(LightningModule):
 
     Args:
         features: Feature groups in the order of the image's channels.
-        model: ``'glavitu'``, or an architecture of segmentation-models-pytorch such as ``'unet'``
-            or ``'deeplabv3plus'``.
+        model: ``'glavitu'``, an architecture of segmentation-models-pytorch such as ``'unet'`` or
+            ``'deeplabv3plus'``, or any module that maps images (B, C, H, W) to logits
+            (B, classes, H, W), and takes a location after them where there is one.
         model_args: Further arguments of :class:`~glavitu.models.GlaViTU` (width, depth, heads,
             dropout) or :class:`~glavitu.models.FusedSegmenter` (encoder, width, dropout,
-            encoder_weights).
+            encoder_weights). With a module, what it was built of, for the checkpoint to keep.
         num_classes: Number of classes; class 1 is the glacier.
         location: What the model is told of the place: ``'region'``, ``'coordinates'`` or None.
         image_size: Side in pixels of the training patches and of the windows in prediction, a
@@ -50,8 +62,10 @@ class GlaViTUTask(LightningModule):
         cycle_epochs: Length of the first cosine cycle in epochs.
         cycle_growth: How many times longer each next cycle is: 10, 20, 40 and 80 epochs by
             default.
+        loss: ``'focal'``, ``'cross_entropy'``, ``'dice'`` or ``'jaccard'``, or a module of logits
+            (B, classes, H, W) and class indices (B, H, W).
         gamma: Focusing exponent of the focal loss.
-        label_smoothing: Label smoothing of the loss.
+        label_smoothing: Label smoothing of the focal loss and the cross-entropy.
         deep_supervision: Weight of the loss of GlaViTU's deep-supervision head.
         initial_weights: Checkpoint of the same model to start from, such as one from
             ``glavitu import-keras``. Number of classes and location may differ: then the heads or
@@ -77,7 +91,7 @@ class GlaViTUTask(LightningModule):
     def __init__(
         self,
         features: Sequence[str | FeatureGroup] = ("optical", "dem"),
-        model: str = "glavitu",
+        model: str | nn.Module = "glavitu",
         model_args: dict[str, Any] | None = None,
         num_classes: int = 2,
         location: str | None = None,
@@ -92,6 +106,7 @@ class GlaViTUTask(LightningModule):
         batch_norm_momentum: float | None = None,
         inference: Sequence[str] | str = (),
         compile: bool = False,
+        loss: str | nn.Module = "focal",
     ) -> None:
         super().__init__()
         if image_size < 16 or image_size % 16:
@@ -103,38 +118,18 @@ class GlaViTUTask(LightningModule):
         self.num_classes = num_classes
         self.location = location
         self.image_size = image_size
+        self._given: dict[str, Any] = {"model": model, "model_args": model_args, "loss": loss}
+        # Lightning collects the arguments as they are here, or as a configuration gives them.
+        model, loss = class_name(model), class_name(loss)
+        self.save_hyperparameters(ignore=NOT_KEPT)
         # Plain values alone, so that checkpoints load without unpickling code.
         self.save_hyperparameters(
-            {
-                "features": [group.to_dict() for group in self.features],
-                "model": model,
-                "model_args": dict(model_args or {}),
-                "num_classes": num_classes,
-                "location": location,
-                "image_size": image_size,
-                "lr": lr,
-                "cycle_epochs": cycle_epochs,
-                "cycle_growth": cycle_growth,
-                "gamma": gamma,
-                "label_smoothing": label_smoothing,
-                "deep_supervision": deep_supervision,
-                "batch_norm_momentum": batch_norm_momentum,
-            }
+            plain_hyperparameters(self.hparams, self.features, self._given["model"])
         )
-        # What the encoder started from is in the checkpoint's weights already.
-        self.hparams["model_args"].pop("encoder_weights", None)
-        self.model = build_model(
-            self.features, model, model_args or {}, num_classes, location, image_size
-        )
-        if batch_norm_momentum is not None:
-            set_momentum(self.model, batch_norm_momentum)
-        self.loss = FocalLoss(gamma, label_smoothing)
-        # Not a number stays so; torchmetrics' "disable" says the same, but forgets the weights.
-        self.val_loss = MeanMetric(nan_strategy=float("nan"))
-        self.val_iou = MeanIoU(
-            num_classes=num_classes, include_background=False, per_class=True, input_format="index"
-        )
-        self.test_confusion = RegionConfusion()
+        self.configure_models()
+        self.configure_losses()
+        self.configure_metrics()
+        del self._given  # modules are the task's own now
         self._wants_compiling = compile
         self._quick_loss = self.training_loss
         if initial_weights is not None:
@@ -150,36 +145,71 @@ class GlaViTUTask(LightningModule):
         #: What a test found of the confidence, for its report.
         self.test_calibration: dict[str, Any] | None = None
 
-    def _ensemble_member(self, path: str) -> "GlaViTUTask":
-        member = GlaViTUTask.from_checkpoint(path)
+    def configure_models(self) -> None:
+        """Build the model that was named, or take the module that was given."""
+        model, arguments = self._given["model"], self._given["model_args"] or {}
+        self.model = build_model(self.features, model, arguments, self.hparams)
+        if self.hparams["batch_norm_momentum"] is not None:
+            set_momentum(self.model, self.hparams["batch_norm_momentum"])
+
+    def configure_losses(self) -> None:
+        """Make the loss that was named, or take the module that was given."""
+        options = self.hparams
+        self.loss = build_loss(self._given["loss"], options["gamma"], options["label_smoothing"])
+
+    def configure_metrics(self) -> None:
+        """Make the metrics; those of ``val_metrics`` are logged by their names."""
+        # Not a number stays so; torchmetrics' "disable" says the same, but forgets the weights.
+        self.val_loss = MeanMetric(nan_strategy=float("nan"))
+        self.val_metrics = MetricCollection({"iou": GlacierIoU(self.num_classes)}, prefix="val/")
+        self.test_confusion = RegionConfusion()
+
+    def sibling(self, path: str | Path) -> Self:
+        """Build the task of another checkpoint; a module that was given lends its class to both."""
+        name, model = self.hparams["model"], None
+        if (
+            not is_buildable(self.hparams)
+            and read_checkpoint(path)["hyper_parameters"]["model"] == name
+        ):
+            model = copy.deepcopy(self.model)
+        return type(self).from_checkpoint(path, model=model)
+
+    def _ensemble_member(self, path: str) -> Self:
+        member = self.sibling(path)
         check_ensemble(self, member, path)
         return member
 
     @classmethod
     def from_checkpoint(
-        cls, path: str | Path, inference: Sequence[str] | str = ()
-    ) -> "GlaViTUTask":
+        cls,
+        path: str | Path,
+        inference: Sequence[str] | str = (),
+        model: nn.Module | None = None,
+    ) -> Self:
         """Build the task of a checkpoint, on the CPU and in eval mode.
 
         Args:
             path: Checkpoint of Lightning's or of ``glavitu import-keras``.
             inference: What probabilities are the mean of, as in :class:`GlaViTUTask`.
+            model: A module to take the weights. Needed where it is of others' classes, for no code
+                is imported because a checkpoint names it, or was built of what is not known.
 
         Raises:
-            InputError: If the file is missing, damaged or not a glavitu checkpoint, or the
-                ensemble's checkpoints do not fit.
+            InputError: If the file is missing, damaged or not a glavitu checkpoint, the module is
+                needed, or the ensemble's checkpoints do not fit.
         """
         checkpoint = read_checkpoint(path)
+        options = dict(checkpoint["hyper_parameters"])
+        if model is None:
+            check_buildable(options, str(path))
+        else:
+            options["model"] = model
         try:
-            task = cls(**checkpoint["hyper_parameters"], inference=inference)
+            task = cls(**options, inference=inference)
             task.load_state_dict(checkpoint["state_dict"])
         except (TypeError, RuntimeError) as error:
-            written = checkpoint.get("glavitu_version", "unknown")
-            raise InputError(
-                f"{path}: cannot be loaded by glavitu {__version__}; it was written by version "
-                f"{written}, so install that one ({error})"
-            ) from error
-        task._take_calibration(checkpoint, str(path))
+            raise InputError(f"{path}: {why_unloadable(checkpoint, model)} ({error})") from error
+        task.calibration = read_calibration(checkpoint, task.inference, str(path))
         task.checkpoints = (str(path),)
         return task.eval()
 
@@ -190,7 +220,8 @@ class GlaViTUTask(LightningModule):
 
     def forward(self, image: Tensor, location: Tensor | None = None) -> Tensor:
         """Compute logits (B, classes, H, W) of images (B, C, H, W)."""
-        logits: Tensor = self.model(image, location)
+        logits: Tensor = self.model(*([image] if location is None else [image, location]))
+        check_logits(logits, image, self.num_classes)
         return logits
 
     def predict_probabilities(self, image: Tensor, location: Tensor | None = None) -> Tensor:
@@ -227,7 +258,7 @@ class GlaViTUTask(LightningModule):
         return loss
 
     def training_loss(self, image: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
-        """Compute the loss that training lowers; with GlaViTU, of both heads.
+        """Compute the loss that training lowers, made up as the model says where it says so.
 
         Args:
             image: (B, C, H, W).
@@ -237,11 +268,10 @@ class GlaViTUTask(LightningModule):
         Returns:
             Scalar float32.
         """
-        if not isinstance(self.model, GlaViTU):
+        made_up = getattr(self.model, "training_loss", None)
+        if made_up is None:
             return torch.as_tensor(self.loss(self(image, location), mask))
-        logits, deep = self.model(image, location, True)
-        loss = self.loss(logits, mask)
-        return torch.as_tensor(loss + self.hparams["deep_supervision"] * self.loss(deep, mask))
+        return torch.as_tensor(made_up(self.loss, image, mask, location))
 
     def on_train_start(self) -> None:
         """Forget the calibration of a resumed checkpoint: training changes the weights."""
@@ -253,7 +283,7 @@ class GlaViTUTask(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start to count anew: here, since states made in another mode cannot be updated."""
-        self.val_iou.reset()
+        self.val_metrics.reset()
         self.val_loss.reset()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
@@ -274,7 +304,7 @@ class GlaViTUTask(LightningModule):
     def _validate(self, image: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         logits = self(image, location)
         prediction = most_probable(logits)
-        self.val_iou.update(prediction, mask)
+        self.val_metrics.update(prediction, mask)
         self.val_loss.update(self.loss(logits, mask), len(image))
         return prediction
 
@@ -282,10 +312,8 @@ class GlaViTUTask(LightningModule):
         """Log the windows' mean loss, and the mean glacier IoU of those that have a glacier."""
         # The metrics are those of all processes; Lightning wants to hear it.
         self.log("val/loss", self.val_loss.compute(), sync_dist=True)
-        iou = self.val_iou.compute().reshape(-1)[0]
-        # torchmetrics says -1 where neither truth nor prediction has any glacier at all.
-        iou = torch.where(iou < 0, torch.nan, iou)
-        self.log("val/iou", iou, prog_bar=True, sync_dist=True)
+        for name, value in self.val_metrics.compute().items():
+            self.log(name, value, prog_bar=True, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """Start to count anew; the counts stay after the test for who wants them."""
@@ -368,16 +396,4 @@ class GlaViTUTask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
         check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
-        self._take_calibration(checkpoint, "the checkpoint")
-
-    def _take_calibration(self, checkpoint: Mapping[str, Any], source: str) -> None:
-        stored = checkpoint.get("calibration")
-        self.calibration = None if stored is None else Calibration.from_dict(stored)
-        now = describe_inference(self.inference)
-        if self.calibration is not None and self.calibration.inference != now:
-            fitted, now = (words or "single" for words in (self.calibration.inference, now))
-            rank_zero_warn(
-                f"{source}: its calibration was fitted to {fitted} predictions, but these are "
-                f"{now}, so that their confidence is off; run `glavitu calibrate` with the same "
-                "--inference"
-            )
+        self.calibration = read_calibration(checkpoint, self.inference, "the checkpoint")

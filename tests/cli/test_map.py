@@ -16,7 +16,7 @@ def parse(*arguments):
 
 def test_a_group_has_one_file_or_several():
     options = parse(
-        *("--optical", "a.tif", "b.tif", "--elevation", "dem", "--feature", "rgb=c.tif", "d.tif"),
+        *("--optical", "a.tif", "b.tif", "--dem", "dem", "--feature", "rgb=c.tif", "d.tif"),
         *("--feature", "nir=e.tif"),
     )
     assert map_cli._files(options) == {

@@ -11,9 +11,9 @@ from glavitu.confidence.curves import (
     ConfidenceCurve,
     fit_curve,
 )
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import Reliability, ReliabilityHistogram
+from glavitu.models.entropy import confidence
 
 METHODS = list(CALIBRATORS)
 

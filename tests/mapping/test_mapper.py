@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from glavitu.cli import main
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.mapping import map_scene
+from glavitu.models.entropy import confidence
 from glavitu.regions import coordinate_vector, region_index, region_vector
 from glavitu.tasks import GlaViTUTask
 
@@ -348,7 +348,7 @@ class TestInference:
         return world / "test/HMA_test_000"
 
     def map(self, checkpoint, tile, *options):
-        rasters = ["--optical", str(tile / "optical.tif"), "--elevation", str(tile / "dem.tif")]
+        rasters = ["--optical", str(tile / "optical.tif"), "--dem", str(tile / "dem.tif")]
         arguments = ["map", "--checkpoint", checkpoint, *rasters, "--output", "map", "--overwrite"]
         assert main([*arguments, "--device", "cpu", *options]) == 0
         return read("map/confidence.tif")[0]
@@ -359,8 +359,8 @@ class TestInference:
     )
     def test_map_and_predict_of_a_tile_agree(self, world, tile, checkpoints, inference):
         mapped = self.map(checkpoints[0], tile, "--inference", *inference)
-        arguments = ["predict", "--ckpt_path", checkpoints[0], "--data.root", str(world)]
-        arguments += ["--model.inference", f"[{','.join(inference)}]"]
+        arguments = ["predict", "--checkpoint", checkpoints[0], "--data.root", str(world)]
+        arguments += ["--inference", *inference]
         arguments += ["--prediction_writer.output", ".", "--trainer.logger", "false"]
         assert main([*arguments, "--trainer.accelerator", "cpu"]) == 0
         with rasterio.open("HMA_test_000.tif") as file:

@@ -77,7 +77,7 @@ def checkpoint(tmp_path_factory):
 
 def run(rasters, checkpoint, output, *options):
     arguments = ["map", "--checkpoint", str(checkpoint), "--output", str(output)]
-    arguments += ["--optical", str(rasters / "s2.tif"), "--elevation", str(rasters / "dem")]
+    arguments += ["--optical", str(rasters / "s2.tif"), "--dem", str(rasters / "dem")]
     arguments += ["--scale", "optical=0.0001,-0.1", "--device", "cpu", *options]
     return main(arguments)
 
@@ -181,7 +181,7 @@ class TestBadInput:
 
     def test_integers_without_a_scale(self, rasters, checkpoint, tmp_path, capsys):
         arguments = ["map", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "out")]
-        arguments += ["--optical", str(rasters / "s2.tif"), "--elevation", str(rasters / "dem")]
+        arguments += ["--optical", str(rasters / "s2.tif"), "--dem", str(rasters / "dem")]
         assert main(arguments) == 1
         assert "--scale optical=0.0001" in capsys.readouterr().err
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from glavitu.entropy import confidence
 from glavitu.errors import InputError
 from glavitu.metrics import Reliability, ReliabilityHistogram
 from glavitu.metrics.reliability import RESOLUTION, bin_index
+from glavitu.models.entropy import confidence
 
 
 def tiles(count: int, size: int = 32, classes: int = 2, seed: int = 0):

@@ -24,7 +24,7 @@ def compiler():
 def test_without_a_compiler_one_line_says_so(tmp_path):
     script = (
         "from glavitu.models.compiling import can_compile\n"
-        "from glavitu.quiet import warn_plainly\n"
+        "from glavitu.cli.quiet import warn_plainly\n"
         "warn_plainly()\n"
         "assert not can_compile('cpu')\n"
         "assert not can_compile('cpu')\n"

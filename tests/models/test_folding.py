@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from glavitu.entropy import confidence
 from glavitu.models import FusedSegmenter, GlaViTU
+from glavitu.models.entropy import confidence
 from glavitu.models.folding import fold_batch_norms
 
 

@@ -172,12 +172,12 @@ def test_a_process_without_windows_or_tiles_counts_none():
     empty = {"image": torch.zeros(1, 8, 0, 0), "mask": torch.zeros(1, 0, 0, dtype=torch.long)}
     empty["region"] = torch.zeros(1, dtype=torch.long)
     module.validation_step(batch(), 0)
-    loss, iou = module.val_loss.compute(), module.val_iou.compute()
+    loss, iou = module.val_loss.compute(), module.val_metrics["iou"].compute()
     module.validation_step(empty, 1)
     module.test_step(empty, 0)
-    module.val_loss._computed = module.val_iou._computed = None
+    module.val_loss._computed = module.val_metrics["iou"]._computed = None
     assert module.val_loss.compute() == loss
-    assert torch.equal(module.val_iou.compute(), iou)
+    assert torch.equal(module.val_metrics["iou"].compute(), iou)
     assert module.test_confusion.table().empty
 
 

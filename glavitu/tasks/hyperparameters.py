@@ -1,0 +1,111 @@
+"""What a checkpoint keeps of a task's arguments: plain values alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from glavitu.errors import InputError
+from glavitu.features import FeatureGroup
+from glavitu.models.build import class_path, is_class_path, is_plain, is_trusted, known_arguments
+
+#: Arguments that are no part of a checkpoint; Lightning's command line adds the last.
+NOT_KEPT = ("initial_weights", "inference", "compile", "_instantiator")
+
+
+def class_name(value: str | nn.Module) -> str:
+    """Name a model or a loss: a name is one already, of a module it is that of its class."""
+    return value if isinstance(value, str) else class_path(value)
+
+
+def plain_hyperparameters(
+    collected: Mapping[str, Any], features: Sequence[FeatureGroup], model: str | nn.Module
+) -> dict[str, Any]:
+    """Turn what Lightning collected of a task's arguments into plain values.
+
+    Modules become the names of their classes, and a model's arguments are kept where they are
+    known: from the configuration, from ``model_args`` or from the model itself.
+
+    Args:
+        collected: Arguments by name. A module of a configuration is ``class_path`` and
+            ``init_args``.
+        features: The feature groups.
+        model: What was given as the model.
+
+    Returns:
+        The same arguments; ``model_args`` is None where those of a module are not known.
+
+    Raises:
+        InputError: If an argument of the model is no plain value.
+    """
+    plain = {**collected, "features": [group.to_dict() for group in features]}
+    arguments = plain["model_args"]
+    if isinstance(plain["model"], dict):
+        arguments = plain["model"].get("init_args", {})
+    elif not isinstance(model, str) and arguments is None:
+        arguments = known_arguments(model)
+    elif arguments is None:
+        arguments = {}
+    for key in ("model", "loss"):
+        if isinstance(plain[key], dict):
+            plain[key] = plain[key]["class_path"]
+    if not isinstance(model, str):
+        plain["model"] = class_path(model)
+    if not is_plain(arguments):
+        raise InputError(
+            f"model_args {arguments} are not all numbers, words, lists and mappings, which a "
+            "checkpoint could keep; give such values"
+        )
+    # What the encoder started from is in the checkpoint's weights already.
+    own = {key: value for key, value in (arguments or {}).items() if key != "encoder_weights"}
+    plain["model_args"] = None if arguments is None else own
+    return plain
+
+
+def is_buildable(stored: Mapping[str, Any]) -> bool:
+    """Tell whether a model is built from the hyperparameters alone."""
+    return is_trusted(stored["model"]) and stored["model_args"] is not None
+
+
+def check_buildable(stored: Mapping[str, Any], source: str) -> None:
+    """Check that the model of a checkpoint can be built from it alone.
+
+    Args:
+        stored: Hyperparameters of the checkpoint.
+        source: What to call the checkpoint in messages.
+
+    Raises:
+        InputError: If it is a module of others', or its arguments are not known.
+    """
+    if is_buildable(stored):
+        return
+    name = stored["model"]
+    given = f"GlaViTUTask.from_checkpoint({source!r}, model={name.rpartition('.')[2]}(...))"
+    why = (
+        "what it was built of is not known"
+        if is_trusted(name)
+        else "code is not imported because a checkpoint names it"
+    )
+    raise InputError(
+        f"{source}: its model {name} is not in the checkpoint as a name to build it from, since "
+        f"{why}; give the module, {given}, or on the command line the configuration that names it "
+        "(--config with `test` and others, --model with `map`)"
+    )
+
+
+def modules_of_config(stored: Mapping[str, Any], options: Mapping[str, Any]) -> set[str]:
+    """Find what a configuration gives as the same class that the checkpoint was trained with.
+
+    Args:
+        stored: Hyperparameters of the checkpoint.
+        options: Those of the configuration; modules are ``class_path`` and ``init_args``.
+
+    Returns:
+        The arguments that the configuration builds, and the checkpoint need not.
+    """
+    given = set()
+    for key in ("model", "loss"):
+        path = getattr(options[key], "class_path", None)
+        if path is not None and is_class_path(stored.get(key, "")):
+            given |= {key, "model_args"} if key == "model" else {key}
+    return given
