@@ -12,7 +12,7 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 
 #: Rooms and loose modules from the ground up, as CONTRIBUTING draws them.
 FLOORS = (
-    ("_version", "classes", "errors", "files", "losses", "shipped", "terminal", "threads"),
+    ("_version", "arrays", "classes", "errors", "files", "losses", "terminal", "threads"),
     ("features", "outlines", "pictures", "regions", "windows"),
     ("models", "rasters", "transforms"),
     ("synthetic",),

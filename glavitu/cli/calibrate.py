@@ -12,12 +12,12 @@ from jsonargparse import ArgumentParser
 
 from glavitu.cli.own_model import read_model
 from glavitu.cli.parsers import end, explain_unknown
+from glavitu.cli.shipped import find_config
 from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.mapping.devices import choose_device
-from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import calibrate, put_calibration, write_calibration
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from glavitu.cli.shipped import shipped_files
 from glavitu.errors import InputError
 from glavitu.files import when_complete
-from glavitu.shipped import shipped_files
 
 TEXT = "list the configurations and sweeps that come with glavitu, or copy one to change it"
 

@@ -34,9 +34,9 @@ from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.cli.parsers import end, explain_unknown, say_renamed
 from glavitu.cli.quiet import quieten_lightning
+from glavitu.cli.shipped import find_config
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
-from glavitu.shipped import find_config
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
 from glavitu.tasks.hyperparameters import check_buildable, modules_of_config

@@ -7,8 +7,8 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
+from glavitu.cli.shipped import find_config
 from glavitu.errors import InputError
-from glavitu.shipped import find_config
 
 
 def read_model(config: str | None) -> nn.Module | None:

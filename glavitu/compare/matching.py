@@ -9,9 +9,9 @@ import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from glavitu.arrays import Geometries
 from glavitu.compare.outline_files import OutlineFile
 from glavitu.errors import InputError
-from glavitu.outlines.plane import Geometries
 
 #: Share of the smaller of two outlines that both must cover to show the same glacier.
 MINIMUM_OVERLAP = 0.1

@@ -10,14 +10,9 @@ import numpy.typing as npt
 import shapely
 from pyproj.exceptions import ProjError
 
+from glavitu.arrays import Geometries
 from glavitu.errors import InputError
-from glavitu.outlines.plane import (
-    Geometries,
-    centre,
-    on_plane,
-    plane_at,
-    repaired,
-)
+from glavitu.outlines.plane import centre, on_plane, plane_at, repaired
 from glavitu.outlines.read_polygons import read_polygons
 
 #: Metres after which an edge gets a vertex more: straight in one CRS is curved in another.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from glavitu.arrays import Geometries
 from glavitu.compare.matching import Matches
 from glavitu.compare.outline_files import OutlineFile
 from glavitu.metrics.outline_deviations import (
@@ -16,14 +17,7 @@ from glavitu.metrics.outline_deviations import (
     expert_spread,
     percent,
 )
-from glavitu.outlines.plane import (
-    Geometries,
-    area_km2,
-    centre,
-    on_plane,
-    plane_at,
-    united,
-)
+from glavitu.outlines.plane import area_km2, centre, on_plane, plane_at, united
 
 #: How outlines of the two files can go together, in the order of the tables.
 MATCHED = ("one to one", "split", "merged", "many to many")

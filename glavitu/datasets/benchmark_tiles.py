@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from glavitu.arrays import FloatArray
 from glavitu.datasets.benchmark_files import (
     DAMAGE,
     OUTLINES,
@@ -28,8 +29,6 @@ from glavitu.features import FeatureGroup, FeatureLike, resolve_features
 from glavitu.windows import Window
 
 __all__ = ["BenchmarkTiles", "is_benchmark"]
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class BenchmarkTiles(TileDataset):

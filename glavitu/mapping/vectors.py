@@ -70,7 +70,9 @@ def write_vector_files(
 
 def _write_bands(confidence: Path, scene: Scene, path: Path) -> list[Path]:
     with rasterio.open(confidence) as sure:
-        bands = confidence_bands(rasterio.band(sure, 1), scene.transform, scene.crs)
+        bands = confidence_bands(
+            rasterio.band(sure, 1), scene.transform, scene.crs, folder=path.parent
+        )
     return write_vectors(bands, path, "confidence_bands")
 
 

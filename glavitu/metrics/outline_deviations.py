@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from glavitu.outlines.plane import DoubleArray, area_km2
+from glavitu.arrays import DoubleArray
+from glavitu.outlines.plane import area_km2
 
 #: Metres between the points of an outline whose distances are taken.
 STEP = 10.0

@@ -6,10 +6,8 @@ from scipy.ndimage import label
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from glavitu.arrays import BoolArray, DoubleArray
 from glavitu.outlines.label_strips import Labels
-from glavitu.outlines.polygons import DoubleArray
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class UncertainPixels:

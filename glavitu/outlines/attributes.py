@@ -10,10 +10,10 @@ import shapely
 from rasterio.transform import Affine
 from tqdm import tqdm
 
+from glavitu.arrays import FloatArray, Geometries
 from glavitu.outlines.area_interval import UncertainPixels
 from glavitu.outlines.label_strips import Labels, LabelStrips
 from glavitu.outlines.measures import Measures
-from glavitu.outlines.polygons import Geometries
 from glavitu.outlines.zonal import (
     Extremes,
     Mean,
@@ -30,7 +30,6 @@ CERTAIN = 0.95
 #: Code of RGI 7.0 for a glacier whose aspect is not known.
 NO_ASPECT = 9
 
-FloatArray = npt.NDArray[np.float32]
 Columns = dict[str, npt.NDArray[Any]]
 
 

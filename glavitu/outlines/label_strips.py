@@ -5,7 +5,8 @@ import numpy.typing as npt
 import shapely
 from rasterio.transform import Affine
 
-from glavitu.outlines.polygons import Geometries, in_pixels
+from glavitu.arrays import Geometries
+from glavitu.outlines.polygons import in_pixels
 
 Labels = npt.NDArray[np.int32]
 

@@ -9,9 +9,9 @@ import rasterio
 import shapely
 from rasterio.transform import Affine
 
+from glavitu.arrays import DoubleArray, Geometries
 from glavitu.errors import InputError
 from glavitu.outlines.plane import centre, plane_at
-from glavitu.outlines.polygons import DoubleArray, Geometries
 
 #: Pixels after which an edge gets a vertex more before it is measured.
 PIECE = 10

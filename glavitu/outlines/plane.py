@@ -3,17 +3,14 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 import shapely
+
+from glavitu.arrays import Geometries
 
 #: Vertices of polygons that are joined are rounded to this, in metres: a projection opens slits
 #: between neighbours whose common divide has other vertices on either side.
 JOIN = 0.01
-
-Geometries = npt.NDArray[np.object_]
-
-DoubleArray = npt.NDArray[np.float64]
 
 
 def centre(geometries: Geometries) -> tuple[float, float]:

@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio.features
 import shapely
 from rasterio.transform import Affine
 from shapely.geometry import shape
 
-DoubleArray = npt.NDArray[np.float64]
-Geometries = npt.NDArray[np.object_]
+from glavitu.arrays import DoubleArray, Geometries
 
 
 def polygons_of(

@@ -20,7 +20,11 @@ from glavitu.outlines.polygons import polygons_of
 
 
 def confidence_bands(
-    confidence: Any, transform: Affine, crs: rasterio.CRS, progress: bool = False
+    confidence: Any,
+    transform: Affine,
+    crs: rasterio.CRS,
+    progress: bool = False,
+    folder: Path | None = None,
 ) -> geopandas.GeoDataFrame:
     """Make a polygon of each group of uncertain pixels that share edges.
 
@@ -33,6 +37,8 @@ def confidence_bands(
         transform: From pixels to coordinates.
         crs: Coordinate reference system of these coordinates.
         progress: Show a progress bar.
+        folder: Where a raster of one byte a pixel may lie meanwhile; where the system has temporary
+            files by default, which may be in memory.
 
     Returns:
         Valid polygons with their holes, largest first: ``area_km2`` (on the WGS 84 ellipsoid) and
@@ -44,8 +50,8 @@ def confidence_bands(
     read_strip = confidence_strips(confidence)
     height, width = confidence.shape
     rows = min(height, max(1, STRIP_PIXELS // width))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "uncertain.tif")
+    with tempfile.TemporaryDirectory(prefix=".uncertain-", dir=folder) as temporary:
+        path = Path(temporary, "uncertain.tif")
         with rasterio.open(
             path,
             "w",

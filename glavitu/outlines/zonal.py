@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glavitu.outlines.polygons import DoubleArray
+from glavitu.arrays import DoubleArray
 
 #: Numbers of polygons and of pixels' values, each (pixels,).
 Numbers = npt.NDArray[np.int64]

@@ -3,18 +3,15 @@
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 
+from glavitu.arrays import DoubleArray
 from glavitu.rasters.grid import (
     Grid,
     coordinates,
     transformer,
 )
 from glavitu.windows import Window
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
 
 #: Up to this share a projection may stretch or shrink and its own metres still count.
 TRUE_TO_SCALE = 0.01

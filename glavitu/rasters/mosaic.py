@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from glavitu.arrays import FloatArray
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -14,8 +14,6 @@ from glavitu.rasters.grid import (
 from glavitu.rasters.raster_file import RasterFile
 from glavitu.rasters.warping import Warped
 from glavitu.windows import Window, intersection
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

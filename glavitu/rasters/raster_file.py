@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
+from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
 from glavitu.rasters.grid import Grid, check_georeferenced
 from glavitu.rasters.names import is_local
 from glavitu.rasters.units import Units
 from glavitu.windows import Window
-
-FloatArray = npt.NDArray[np.float32]
 
 #: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
 SCALED_TAG = "glavitu_scaled"

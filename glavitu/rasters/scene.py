@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from glavitu.arrays import BoolArray, DoubleArray, FloatArray
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.rasters.grid import (
@@ -19,7 +19,7 @@ from glavitu.rasters.grid import (
     grid_differences,
     transformer,
 )
-from glavitu.rasters.ground import DoubleArray, Ground
+from glavitu.rasters.ground import Ground
 from glavitu.rasters.mosaic import Mosaic
 from glavitu.rasters.names import as_name
 from glavitu.rasters.raster_file import (
@@ -44,9 +44,6 @@ from glavitu.rasters.units import (
 from glavitu.windows import Window, intersection
 
 __all__ = ["SCALED_TAG", "SLOPE", "Scene", "Terrain"]
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 #: Pixels worked on at once, so that what is needed on the way is small beside the window.
 SLAB = 2**20

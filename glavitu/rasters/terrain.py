@@ -1,10 +1,9 @@
 """Slope and aspect from elevation."""
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
+from glavitu.arrays import DoubleArray, FloatArray
+
 PixelSize = float | DoubleArray
 
 

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from glavitu.arrays import BoolArray, FloatArray
 from glavitu.errors import InputError
 from glavitu.features import DEM, FEATURES, IN_SAR, FeatureGroup
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 #: Key of slope, as a file of its own or as the second band of a file with elevation.
 SLOPE = "slope"

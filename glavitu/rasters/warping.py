@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio import CRS
 
+from glavitu.arrays import DoubleArray, FloatArray
 from glavitu.rasters.grid import (
     Grid,
     coordinates,
@@ -21,9 +22,6 @@ from glavitu.rasters.grid import (
 )
 from glavitu.rasters.raster_file import RasterFile
 from glavitu.windows import Window, intersection
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
 
 #: Pixels of the grid between points that are transformed exactly; linear between them, the error
 #: is the square of their distance by 8 earth radii: 5 mm for pixels of 30 m.

@@ -10,14 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from glavitu.arrays import BoolArray, FloatArray
 from glavitu.rasters.terrain import slope_degrees
 from glavitu.synthetic.regions import RegionProfile
-from glavitu.synthetic.terrain import (
-    BoolArray,
-    FloatArray,
-    Landscape,
-    fractal,
-)
+from glavitu.synthetic.terrain import Landscape, fractal
 
 
 class Surface(NamedTuple):

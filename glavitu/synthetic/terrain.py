@@ -14,11 +14,10 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from glavitu.arrays import BoolArray, FloatArray
 from glavitu.rasters.terrain import slope_degrees
 from glavitu.synthetic.regions import RegionProfile
 
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 #: Glaciers smaller than this, in pixels, are taken for snow patches.

@@ -24,6 +24,7 @@ from affine import Affine
 from shapely.geometry import shape
 from tqdm import tqdm
 
+from glavitu.arrays import BoolArray, FloatArray
 from glavitu.classes import GLACIER
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
@@ -31,11 +32,7 @@ from glavitu.files import when_complete
 from glavitu.regions import region_index
 from glavitu.synthetic.regions import PROFILES
 from glavitu.synthetic.sensors import observe
-from glavitu.synthetic.terrain import (
-    BoolArray,
-    FloatArray,
-    landscape,
-)
+from glavitu.synthetic.terrain import landscape
 from glavitu.windows import centred_padding
 
 SPLITS = ("train", "val", "test")

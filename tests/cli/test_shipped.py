@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from glavitu.cli import main
+from glavitu.cli.shipped import find_config, shipped_files
 from glavitu.errors import InputError
-from glavitu.shipped import find_config, shipped_files
 
 INSAR = "configs/tracks/insar.yaml"
 

@@ -10,7 +10,7 @@ FOLDERS = ("configs", "sweeps")
 
 def shipped_files() -> dict[str, Path]:
     """Return the path of each file by its name, such as ``configs/tracks/insar.yaml``."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     # A wheel has the folders inside the package, a checkout beside it.
     root = package if (package / "configs").is_dir() else package.parent
     paths = (path for folder in FOLDERS for path in sorted((root / folder).rglob("*.yaml")))
