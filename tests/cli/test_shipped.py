@@ -13,7 +13,7 @@ INSAR = "configs/tracks/insar.yaml"
 
 
 def test_every_file_has_a_name_and_says_in_a_line_what_it_is_for(capsys):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     expected = [*root.glob("configs/**/*.yaml"), *root.glob("sweeps/*.yaml")]
     assert shipped_files().keys() == {path.relative_to(root).as_posix() for path in expected}
     assert main(["configs"]) == 0
