@@ -1,8 +1,17 @@
-"""Files that appear under their names only when they are complete."""
+"""Names of files as GDAL takes them; and files that appear only when they are complete."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: A file: a path of this machine, or a name that GDAL understands, such as /vsizip/a.zip/b.tif.
+Name = str | Path
+
+#: GDAL's virtual files (/vsizip/), a scheme (https://, zip://) or a driver's prefix (HDF5:), which
+#: has more letters than a drive of Windows.
+_ELSEWHERE = re.compile(r"/vsi\w+[/?]|[A-Za-z][\w+.-]+:")
 
 
 @contextmanager
@@ -24,3 +33,16 @@ def when_complete(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_local(name: str | os.PathLike[str]) -> bool:
+    """Tell whether a name is a path of this machine, rather than something for GDAL to understand.
+
+    A file that is there is one whatever its name looks like.
+    """
+    return not _ELSEWHERE.match(os.fspath(name)) or os.path.exists(name)
+
+
+def as_name(name: str | os.PathLike[str]) -> str:
+    """Return a name as text: a path of this machine in its simplest form, others as they are."""
+    return str(Path(name)) if is_local(name) else os.fspath(name)

@@ -24,6 +24,7 @@ from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_m
 from glavitu.datasets.tile_dataset import choose
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
+from glavitu.files import Name, is_local
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.grid import Grid, check_bounds
 from glavitu.rasters.scene import Scene
@@ -31,7 +32,7 @@ from glavitu.regions import region_index
 from glavitu.windows import Window, intersection
 
 #: Rasters of a tile by feature group, or one with the bands of all groups in order.
-Files = Mapping[str, Path] | Path
+Files = Mapping[str, Name] | Name
 
 #: Names or glob patterns of the same in a tile's folder.
 Patterns = Mapping[str, str] | str
@@ -76,7 +77,7 @@ class RasterTile:
     @property
     def rasters(self) -> tuple[str, ...]:
         """Its rasters' paths, in the order of the groups."""
-        files = [self.files] if isinstance(self.files, Path) else self.files.values()
+        files = [self.files] if isinstance(self.files, str | Path) else self.files.values()
         return tuple(map(str, files))
 
     @property
@@ -232,7 +233,7 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
         with _naming_the_line(each.root, each.entry):
             paths.append(_labels(each.entry, outlines))
     users = Counter(paths)
-    apart: dict[Path, list[ElsewhereError]] = defaultdict(list)
+    apart: dict[Name, list[ElsewhereError]] = defaultdict(list)
     load = cache(load_polygons)  # one inventory for all tiles is read once
     tiles = []
     opening = zip(tqdm(found, desc="opening labels", leave=False, delay=5), paths, strict=True)
@@ -280,9 +281,11 @@ def _files(tile: TileEntry, patterns: Patterns) -> Files:
     } | dict(tile.files)
 
 
-def _labels(tile: TileEntry, outlines: str) -> Path:
+def _labels(tile: TileEntry, outlines: str) -> Name:
     if tile.outlines is not None:
         return tile.outlines
+    if not is_local(outlines):
+        return outlines
     if tile.folder is None and not Path(outlines).is_absolute():
         raise InputError(
             f"{tile.source}: names no outlines; fill in the column outlines, or give one file for "

@@ -1,7 +1,6 @@
 """Labels: glacier outlines as a raster or as polygons, read on an image's grid."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,13 @@ from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
 from glavitu.errors import InputError
-from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES, read_polygons
+from glavitu.files import Name
+from glavitu.outlines.read_polygons import (
+    RASTER_SUFFIXES,
+    VECTOR_SUFFIXES,
+    read_polygons,
+    suffix_of,
+)
 from glavitu.rasters.grid import (
     Grid,
     check_georeferenced,
@@ -43,7 +48,7 @@ class Polygons(NamedTuple):
     bounds: tuple[float, ...]
 
 
-def load_polygons(path: Path, crs: CRS) -> Polygons:
+def load_polygons(path: Name, crs: CRS) -> Polygons:
     """Read the outlines of a file and bring them to a CRS.
 
     Args:
@@ -82,9 +87,9 @@ class VectorOutlines:
 
     def __init__(
         self,
-        path: Path,
+        path: Name,
         grid: Grid,
-        load: Callable[[Path, CRS], Polygons] = load_polygons,
+        load: Callable[[Name, CRS], Polygons] = load_polygons,
     ) -> None:
         self.transform = grid.transform
         self.polygons = load(path, grid.crs)
@@ -125,7 +130,7 @@ class RasterOutlines:
             grid than the image.
     """
 
-    def __init__(self, path: Path, grid: Grid) -> None:
+    def __init__(self, path: Name, grid: Grid) -> None:
         self.path = path
         with _open_raster(path) as dataset:
             if dataset.count != 1:
@@ -176,9 +181,9 @@ Outlines = VectorOutlines | RasterOutlines | NoOutlines
 
 
 def open_outlines(
-    path: Path,
+    path: Name,
     grid: Grid,
-    load: Callable[[Path, CRS], Polygons] = load_polygons,
+    load: Callable[[Name, CRS], Polygons] = load_polygons,
 ) -> Outlines:
     """Open labels by their suffix; arguments and errors as for the two classes.
 
@@ -186,9 +191,9 @@ def open_outlines(
         ElsewhereError: If the file has outlines, and none overlaps the image.
         InputError: If the suffix is of neither kind, or the file does not fit.
     """
-    if path.suffix.lower() in VECTOR_SUFFIXES:
+    if suffix_of(path) in VECTOR_SUFFIXES:
         return VectorOutlines(path, grid, load)
-    if path.suffix.lower() in RASTER_SUFFIXES:
+    if suffix_of(path) in RASTER_SUFFIXES:
         return RasterOutlines(path, grid)
     raise InputError(
         f"{path}: labels must be polygons ({', '.join(VECTOR_SUFFIXES)}) or a raster "
@@ -207,7 +212,7 @@ def _span(left: float, bottom: float, right: float, top: float) -> str:
     return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
 
 
-def _open_raster(path: Path) -> Any:
+def _open_raster(path: Name) -> Any:
     try:
         return rasterio.open(path)
     except RasterioError as error:

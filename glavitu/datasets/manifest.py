@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, FeatureGroup
+from glavitu.files import Name, is_local
 from glavitu.rasters.scene import SLOPE
 from glavitu.regions import region_index
 
@@ -35,8 +36,8 @@ class TileEntry(NamedTuple):
     name: str
     source: str
     folder: Path | None
-    files: Mapping[str, Path]
-    outlines: Path | None
+    files: Mapping[str, Name]
+    outlines: Name | None
     region: str
     date: str
     sensor: str
@@ -53,7 +54,7 @@ def read_manifest(path: Path, groups: Sequence[FeatureGroup] | None) -> list[Til
     It is a CSV file with a header; a column for each of these that is known: ``scene``, the folder
     of a scene's rasters and outlines; feature groups (``optical``, ``dem``, ...), single rasters
     instead; ``outlines``; ``region``, ``date``, ``sensor`` and ``name``. Paths count from the
-    manifest's folder. Columns of feature groups that are not asked for are left out.
+    manifest's folder; names that GDAL understands (``/vsizip/...``) are taken as they are. Columns of feature groups that are not asked for are left out.
 
     Args:
         path: The file.
@@ -159,7 +160,7 @@ def _scene(
     wanted: set[str],
 ) -> TileEntry:
     source = f"{path}, line {line}"
-    files = {name: path.parent / cell for name, cell in row.items() if name in wanted and cell}
+    files = {name: _located(path, cell) for name, cell in row.items() if name in wanted and cell}
     lacking = [name for name in needed if name not in files]
     folder = row.get("scene", "")
     if not folder and (lacking or not files):
@@ -188,8 +189,13 @@ def _scene(
         source=source,
         folder=path.parent / folder if folder else None,
         files=files,
-        outlines=path.parent / outlines if outlines else None,
+        outlines=_located(path, outlines) if outlines else None,
         region=region,
         date=date,
         sensor=row.get("sensor", ""),
     )
+
+
+def _located(manifest: Path, cell: str) -> Name:
+    """Return a file of a row: beside the manifest, or wherever GDAL finds it."""
+    return manifest.parent / cell if is_local(cell) else cell

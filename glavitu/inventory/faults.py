@@ -1,7 +1,6 @@
 """What is wrong with a tile: all of it, where the datasets stop at the first fault."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
@@ -17,6 +16,7 @@ from glavitu.datasets.benchmark_files import (
     structure_faults,
 )
 from glavitu.errors import InputError
+from glavitu.files import Name
 from glavitu.inventory.tile_folder import (
     TileFolder,
     open_raster,
@@ -37,7 +37,7 @@ class Fault(NamedTuple):
         problem: What is wrong, in words.
     """
 
-    file: Path
+    file: Name
     tile: str
     problem: str
 
@@ -171,7 +171,7 @@ def _damaged_chunks(group: h5py.Group, name: str) -> str:
     return f" in {len(damaged)} of its {len(chunks)} chunks, the first at [{where}]"
 
 
-def _value_faults(scene: Scene, path: Path) -> Iterator[str]:
+def _value_faults(scene: Scene, path: Name) -> Iterator[str]:
     """Tell what is wrong with the values of a raster."""
     damaged, missing, some = [], 0, False
     for strip in strips(scene):
@@ -199,10 +199,10 @@ def _grid(scene: Scene) -> Grid:
     return Grid(scene.crs, scene.transform, (scene.height, scene.width))
 
 
-def _fault(path: Path, tile: TileFolder, error: InputError) -> Fault:
+def _fault(path: Name, tile: TileFolder, error: InputError) -> Fault:
     return Fault(path, tile.name, _without(path, error))
 
 
-def _without(path: Path, error: InputError) -> str:
+def _without(path: Name, error: InputError) -> str:
     """Return an error's message without the file that it begins with."""
     return str(error).removeprefix(str(path)).lstrip(": ")

@@ -16,6 +16,7 @@ from glavitu.datasets.labels import open_outlines
 from glavitu.datasets.manifest import is_manifest, read_manifest
 from glavitu.errors import InputError
 from glavitu.features import DEM, FEATURES, FeatureGroup
+from glavitu.files import Name
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.scene import Scene
 from glavitu.windows import Window
@@ -39,17 +40,18 @@ class TileFolder(NamedTuple):
     path: Path
     split: str
     name: str
-    files: Mapping[str, Path] = MappingProxyType({})
-    outlines: Path | None = None
+    files: Mapping[str, Name] = MappingProxyType({})
+    outlines: Name | None = None
     region: str = ""
 
-    def rasters(self) -> dict[str, Path]:
+    def rasters(self) -> dict[str, Name]:
         """Return the rasters by the name of their group, in the order of :func:`in_order`."""
         beside = self.path.iterdir() if self.path.is_dir() else ()
-        found = {path.stem: path for path in beside if _is_raster(path)} | dict(self.files)
+        found: dict[str, Name] = {path.stem: path for path in beside if _is_raster(path)}
+        found |= self.files
         return {name: found[name] for name in in_order(found)}
 
-    def labels(self) -> Path | None:
+    def labels(self) -> Name | None:
         """Return the file of the outlines, None where there is none.
 
         Raises:
@@ -117,7 +119,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
 
 
-def open_raster(name: str, path: Path) -> Scene:
+def open_raster(name: str, path: Name) -> Scene:
     """Open the raster of one feature group.
 
     Args:
@@ -139,7 +141,7 @@ def open_raster(name: str, path: Path) -> Scene:
         return Scene({name: path}, [_group(name, bands)])
 
 
-def read_labels(path: Path, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
+def read_labels(path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
     """Read outlines on the grid of a raster from top to bottom, 1 = glacier.
 
     Args:

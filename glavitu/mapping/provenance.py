@@ -14,9 +14,10 @@ from torch import nn
 
 from glavitu._version import __version__
 from glavitu.confidence.calibration import confidence_tag, describe_inference
+from glavitu.files import is_local
 from glavitu.mapping.devices import precision_on
 from glavitu.mapping.scene_model import SceneModel
-from glavitu.rasters.names import files_behind, is_local, without_secrets
+from glavitu.rasters.names import files_behind, without_secrets
 
 #: Key of the digest of everything that decides a map's pixels.
 FINGERPRINT = "fingerprint"

@@ -1,18 +1,24 @@
 """Glacier outlines read from files as they are."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import geopandas as gpd
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from glavitu.errors import InputError
+from glavitu.files import Name, is_local
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
 
 
-def read_polygons(path: Path) -> gpd.GeoDataFrame:
+def suffix_of(name: Name) -> str:
+    """Return the suffix of a file in small letters, such as ``.gpkg``."""
+    return PurePath(name).suffix.lower()
+
+
+def read_polygons(path: Name) -> gpd.GeoDataFrame:
     """Read glacier outlines as they are, in the file's CRS; missing geometries are left out.
 
     Args:
@@ -22,16 +28,16 @@ def read_polygons(path: Path) -> gpd.GeoDataFrame:
         InputError: If the file is missing or unreadable, has no CRS, or holds something else than
             polygons.
     """
-    if not path.exists():
+    if is_local(path) and not Path(path).exists():
         raise InputError(f"{path}: does not exist; check the path")
-    if path.suffix.lower() in RASTER_SUFFIXES:
+    if suffix_of(path) in RASTER_SUFFIXES:
         raise InputError(
             f"{path}: is a raster, but polygons are wanted; give a GeoPackage, Shapefile, GeoJSON "
             "or GeoParquet"
         )
     try:
         # GDAL may lack the driver for GeoParquet.
-        parquet = path.suffix.lower() == ".parquet"
+        parquet = suffix_of(path) == ".parquet"
         outlines = gpd.read_parquet(path) if parquet else gpd.read_file(path)
     except ImportError as error:
         raise InputError(

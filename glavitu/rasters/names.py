@@ -1,32 +1,16 @@
-"""Names of rasters as GDAL takes them: files, archives, addresses, arrays of a file."""
+"""What names of rasters stand for: archives, addresses, arrays of a file."""
 
-import os
 import re
 from pathlib import Path, PurePath
 
 import rasterio
 
-#: GDAL's virtual files (/vsizip/), a scheme (https://, zip://) or a driver's prefix (HDF5:), which
-#: has more letters than a drive of Windows.
-_ELSEWHERE = re.compile(r"/vsi\w+[/?]|[A-Za-z][\w+.-]+:")
+from glavitu.files import is_local
 
 #: What GDAL puts before the name of a file that it finds in an archive.
 _VIRTUAL = re.compile(r"(/vsi(?!curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\w+/)+")
 
 _SIGNED = re.compile(r"[?&][^=&]*(sig|token|key|credential|pass)[^=&]*=", re.IGNORECASE)
-
-
-def is_local(name: str | os.PathLike[str]) -> bool:
-    """Tell whether a name is a path of this machine, rather than something for GDAL to understand.
-
-    A file that is there is one whatever its name looks like.
-    """
-    return not _ELSEWHERE.match(os.fspath(name)) or os.path.exists(name)
-
-
-def as_name(name: str | os.PathLike[str]) -> str:
-    """Return a name as text: a path of this machine in its simplest form, others as they are."""
-    return str(Path(name)) if is_local(name) else os.fspath(name)
 
 
 def label(name: str) -> str:

@@ -14,8 +14,8 @@ from rasterio.errors import RasterioError
 
 from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
+from glavitu.files import is_local
 from glavitu.rasters.grid import Grid, check_georeferenced
-from glavitu.rasters.names import is_local
 from glavitu.rasters.units import Units
 from glavitu.windows import Window
 

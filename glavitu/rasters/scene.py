@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 from glavitu.arrays import BoolArray, DoubleArray, FloatArray
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
+from glavitu.files import as_name
 from glavitu.rasters.grid import (
     Grid,
     extent_in_words,
@@ -21,7 +22,6 @@ from glavitu.rasters.grid import (
 )
 from glavitu.rasters.ground import Ground
 from glavitu.rasters.mosaic import Mosaic
-from glavitu.rasters.names import as_name
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,

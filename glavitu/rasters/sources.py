@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
-from glavitu.rasters.names import as_name, is_local
+from glavitu.files import as_name, is_local
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,

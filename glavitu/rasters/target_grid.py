@@ -12,6 +12,7 @@ from affine import Affine
 from rasterio.errors import CRSError
 
 from glavitu.errors import InputError
+from glavitu.files import as_name
 from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
@@ -80,7 +81,7 @@ def target_grid(
     if bounds is not None:
         wanted = _overlapping(check_bounds(bounds, "the map's CRS"), covered, "bounds", target)
     elif aoi is not None:
-        area = _area_of_interest(Path(aoi), target)
+        area = _area_of_interest(as_name(aoi), target)
         _overlapping(area, covered, str(aoi), target)
         wanted = _intersection(area, covered)
     return _snapped(target, lattice, wanted)
@@ -156,7 +157,7 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
-def _area_of_interest(path: Path, crs: rasterio.CRS) -> Bounds:
+def _area_of_interest(path: str, crs: rasterio.CRS) -> Bounds:
     polygons = read_polygons(path)
     if not len(polygons):
         raise InputError(f"{path}: holds no polygon; draw the area of interest into it")

@@ -1,6 +1,9 @@
+import zipfile
+
 import geopandas
 import numpy as np
 import pytest
+from shapely.geometry import box
 
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import GlacierRasters, TileWindow
@@ -105,6 +108,29 @@ def test_a_data_module_tests_and_predicts_a_manifest(scenes):
 def test_manifests_are_known_by_their_suffix(tmp_path):
     assert is_manifest("a/scenes.CSV")
     assert not is_manifest(tmp_path)
+
+
+def test_files_may_be_names_that_gdal_understands(scenes):
+    with zipfile.ZipFile(scenes / "alps.zip", "w") as archive:
+        for file in (scenes / "alps" / "2020").iterdir():
+            archive.write(file, file.name)
+    geopandas.GeoSeries([box(500_000, 3_099_880, 500_270, 3_100_000)], crs="EPSG:32645").to_file(
+        scenes / "o.gpkg"
+    )
+    with zipfile.ZipFile(scenes / "inventory.zip", "w") as archive:
+        archive.write(scenes / "o.gpkg", "o.gpkg")
+    path = manifest(
+        scenes,
+        "plain,outlines,region,name",
+        f"/vsizip/{scenes}/alps.zip/plain.tif,/vsizip/{scenes}/alps.zip/outlines.tif,HMA,one",
+        f"zip://{scenes}/alps.zip!/plain.tif,/vsizip/{scenes}/inventory.zip/o.gpkg,HMA,two",
+    )
+    dataset = GlacierRasters(path, [PLAIN])
+    for number in range(2):
+        sample = dataset[TileWindow(number, dataset.extents[number])]
+        assert (sample["image"] == 0.5).all()
+        assert sample["mask"][:4].all()
+        assert not sample["mask"][4:].any()
 
 
 class TestBadInput:

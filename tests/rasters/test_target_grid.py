@@ -1,3 +1,5 @@
+import zipfile
+
 import geopandas
 import numpy as np
 import pytest
@@ -110,6 +112,9 @@ def test_an_area_of_interest_in_any_crs(reference, tmp_path):
     np.testing.assert_allclose(bounds(grid), (500_300, 3_099_100, 500_720, 3_099_400), atol=30)
     assert bounds(grid)[0] <= 500_305
     assert bounds(grid)[3] >= 3_099_395
+    with zipfile.ZipFile(tmp_path / "aoi.zip", "w") as archive:
+        archive.write(tmp_path / "aoi.gpkg", "aoi.gpkg")
+    assert target_grid(reference, aoi=f"/vsizip/{tmp_path}/aoi.zip/aoi.gpkg") == grid
 
 
 def test_an_area_of_interest_ends_where_the_rasters_end(reference, tmp_path):
