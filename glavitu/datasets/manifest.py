@@ -54,7 +54,8 @@ def read_manifest(path: Path, groups: Sequence[FeatureGroup] | None) -> list[Til
     It is a CSV file with a header; a column for each of these that is known: ``scene``, the folder
     of a scene's rasters and outlines; feature groups (``optical``, ``dem``, ...), single rasters
     instead; ``outlines``; ``region``, ``date``, ``sensor`` and ``name``. Paths count from the
-    manifest's folder; names that GDAL understands (``/vsizip/...``) are taken as they are. Columns of feature groups that are not asked for are left out.
+    manifest's folder; names that GDAL understands (``/vsizip/...``) are taken as they are. Columns
+    of feature groups that are not asked for are left out.
 
     Args:
         path: The file.
