@@ -22,6 +22,7 @@ from glavitu.datasets.labels import (
 )
 from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_manifest
 from glavitu.datasets.tile_dataset import choose
+from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.files import Name, is_local
@@ -168,7 +169,7 @@ def _scenes(root: Path, groups: Sequence[FeatureGroup], patterns: Patterns) -> l
         return read_manifest(root, groups)
     return [
         TileEntry(
-            name="_".join(folder.relative_to(root).parts) or folder.resolve().name,
+            name=tile_name(root, folder),
             source=str(folder),
             folder=folder,
             files={},
@@ -302,11 +303,9 @@ def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:
             f"files {', '.join(wanted)} must be names or patterns inside a tile's folder; give the "
             "folder as the data's root and the names as files"
         )
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
+    check_folder(root)
     holding = [{path.parent for path in root.rglob(pattern)} for pattern in wanted]
-    # Hidden folders are unfinished ones.
-    some = {f for f in set().union(*holding) if not _is_hidden(f.relative_to(root))}
+    some = finished(root, set().union(*holding))
     complete = some.intersection(*holding)
     if not some:
         raise InputError(
@@ -332,10 +331,6 @@ def _tile_folders(root: Path, patterns: Patterns) -> list[Path]:
             stacklevel=5,
         )
     return sorted(complete)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _only(folder: Path, pattern: str, suffixes: Sequence[str]) -> Path:

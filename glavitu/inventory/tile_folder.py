@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from glavitu.datasets.benchmark_files import OUTLINES, SPLITS
 from glavitu.datasets.labels import open_outlines
 from glavitu.datasets.manifest import is_manifest, read_manifest
+from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
 from glavitu.features import DEM, FEATURES, FeatureGroup
 from glavitu.files import Name
@@ -89,18 +90,13 @@ def find_folders(root: Path) -> list[TileFolder]:
             )
             for scene in read_manifest(root, None)
         ]
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder that holds the tiles")
+    check_folder(root)
     parents = {path.parent for path in root.rglob("*") if _is_raster(path)}
     folders = []
-    for path in sorted(parents):
+    for path in sorted(finished(root, parents)):
         parts = path.relative_to(root).parts
-        # Hidden folders are unfinished ones.
-        if any(part.startswith(".") for part in parts):
-            continue
         split = parts[0] if parts and parts[0] in SPLITS else ""
-        name = "_".join(parts[1:] if split else parts) or path.resolve().name
-        folders.append(TileFolder(path, split, name))
+        folders.append(TileFolder(path, split, tile_name(root / split, path)))
     if not folders:
         raise InputError(
             f"{root}: holds neither HDF5 files whose names tell their split, such as train.hdf5, "
