@@ -18,7 +18,9 @@ def test_the_demo_beats_the_band_ratio_on_debris_and_names_what_it_made(tmp_path
     compared = out[out.index("Glacier IoU per region") :]
     table = {
         region: (float(model), float(ratio))
-        for region, model, ratio in re.findall(r"│ (\w+) +│ +([\d.]+) │ +([\d.]+) │", compared)
+        for region, model, ratio in re.findall(
+            r"^ (\w+) +([\d.]+) +([\d.]+) *$", compared, re.MULTILINE
+        )
     }
     assert set(table) == {"HMA", "NZ", "SC"}
     model, ratio = table["HMA"]
