@@ -14,7 +14,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 OTHER_NAMES = {"--ckpt_path": "--checkpoint", "--elevation": "--dem"}
 
 #: How messages of argparse, jsonargparse and Lightning name an option or key that is unknown.
-UNKNOWN = re.compile(r"(?:unrecognized arguments:|[Oo]ption|[Kk]ey) ['\"]?([-\w.]+)")
+UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|[Oo]ption|[Kk]ey) ['\"]?([-\w.]+)")
 
 
 class Parser(argparse.ArgumentParser):
