@@ -63,7 +63,7 @@ def compare_glaciers(
             file.degrees[here.get(number, nothing)]
             for file, here in zip(files, members, strict=True)
         ]
-        rows.append({"glacier": names.get(number, 0)} | _row(outlines))
+        rows.append({"glacier": names.get(int(number), 0)} | _row(outlines))
     table = pd.DataFrame(rows)
     largest = table[["reference_km2", "predicted_km2"]].max(axis=1)
     table = table.iloc[np.argsort(-largest, kind="stable")].reset_index(drop=True)

@@ -125,10 +125,10 @@ def expert_spread(predicted: Any, experts: Sequence[Any], step: float = STEP) ->
         within_experts_area=bool(areas.min() <= area <= areas.max()),
         experts_distance_mean_m=float(among.mean()),
         experts_distance_std_m=float(among.std(ddof=1)),
-        experts_distance_min_m=float(among.min()),
-        experts_distance_max_m=float(among.max()),
+        experts_distance_min_m=float(np.min(among)),
+        experts_distance_max_m=float(np.max(among)),
         predicted_to_experts_m=far,
-        within_experts_distance=bool(far <= among.max()),
+        within_experts_distance=bool(far <= np.max(among)),
     )
 
 

@@ -142,7 +142,7 @@ def extent_in_words(grid: Any) -> str:
     """Return a grid's extent in its own coordinates, for messages."""
     x, y = Grid(grid.crs, grid.transform, grid.shape).outline(2)
     return (
-        f"x {x.min():.7g} to {x.max():.7g}, y {y.min():.7g} to {y.max():.7g} "
+        f"x {np.min(x):.7g} to {np.max(x):.7g}, y {np.min(y):.7g} to {np.max(y):.7g} "
         f"({grid.crs.to_string()})"
     )
 

@@ -154,7 +154,7 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
         raise InputError(
             f"{file.name} lies across the 180th meridian, where degrees jump; give a projected CRS"
         )
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+    return float(np.min(x)), float(np.min(y)), float(np.max(x)), float(np.max(y))
 
 
 def _area_of_interest(path: str, crs: rasterio.CRS) -> Bounds:

@@ -142,8 +142,8 @@ class Warped:
         """Return the part of the grid where the file is, and how many of its pixels are in one."""
         points = _search_points(self.grid, self.file.grid.crs)
         x = points.x + 360.0 * self._turns
-        left, bottom = (place.min() for place in self.file.grid.outline(2))
-        right, top = (place.max() for place in self.file.grid.outline(2))
+        left, bottom = (np.min(place) for place in self.file.grid.outline(2))
+        right, top = (np.max(place) for place in self.file.grid.outline(2))
         near = (x > left - points.step_x) & (x < right + points.step_x)
         near &= (points.y > bottom - points.step_y) & (points.y < top + points.step_y)
         if not near.any():
@@ -179,7 +179,7 @@ def _bilinear(
     """
     height, width = values.shape[1:]
     within = all(
-        bool(place.min() >= 0.5 and place.max() < size - 0.5)
+        bool(np.min(place) >= 0.5 and np.max(place) < size - 0.5)
         for place, size in ((rows, height), (cols, width))
     )
     outside = None
@@ -248,8 +248,8 @@ def _around(rows: DoubleArray, cols: DoubleArray, grid: Grid) -> Window | None:
     known = np.isfinite(rows) & np.isfinite(cols)
     if not known.any():
         return None
-    top, left = int(rows[known].min()) - 2, int(cols[known].min()) - 2
-    bottom, right = ceil(rows[known].max()) + 2, ceil(cols[known].max()) + 2
+    top, left = int(np.min(rows[known])) - 2, int(np.min(cols[known])) - 2
+    bottom, right = ceil(np.max(rows[known])) + 2, ceil(np.max(cols[known])) + 2
     return intersection(
         Window(top, left, bottom - top, right - left), Window(0, 0, grid.height, grid.width)
     )
