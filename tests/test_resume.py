@@ -171,7 +171,8 @@ def test_no_last_checkpoint_says_where_it_was_sought(world, capsys, command):
 def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path):
     path = tmp_path / "last.ckpt"
     CompleteCheckpoints().save_checkpoint({"a": torch.arange(3)}, path)
-    with pytest.raises(Exception, match="pickle"):
+    # In the words of Python 3.11 and 3.13.
+    with pytest.raises(Exception, match="pickle|local object"):
         CompleteCheckpoints().save_checkpoint({"a": torch.zeros(99), "b": lambda: 0}, path)
     assert torch.equal(CompleteCheckpoints().load_checkpoint(path)["a"], torch.arange(3))
     assert list(tmp_path.iterdir()) == [path]

@@ -54,7 +54,8 @@ def raster(write_raster):
 @pytest.mark.parametrize("option", map_options(), ids=NAMES)
 def test_every_option_is_told_of(option):
     assert option.option.help
-    assert f"\n        {option.name}: " in MapOptions.__doc__
+    # Cleaned, since Python 3.13 takes the indentation out by itself.
+    assert f"\n    {option.name}: " in inspect.cleandoc(MapOptions.__doc__)
 
 
 @pytest.mark.parametrize("option", map_options(), ids=NAMES)
