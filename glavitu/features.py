@@ -5,7 +5,7 @@ are prepared. The six groups of the published benchmark are known by name; users
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -24,10 +24,13 @@ class FeatureGroup:
         minimum: Value of each channel that becomes 0, in the channel's unit after its transform.
         maximum: Value of each channel that becomes 1, in the same unit.
         transform: ``'log10'`` takes log10(x + 1e-6) first; ``'none'`` takes values as they are.
+        possible: Lowest and highest value that each channel can have, in its unit before the
+            transform; rasters' values beyond them are missing values or in another unit. Known of
+            the benchmark's groups; None where nothing is known.
 
     Raises:
-        InputError: If the lengths differ, a maximum is not above its minimum, or the transform is
-            unknown.
+        InputError: If the lengths differ, a maximum is not above its minimum, a number is not
+            finite, or the transform is unknown.
     """
 
     name: str
@@ -35,15 +38,22 @@ class FeatureGroup:
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
     transform: str = "none"
+    # What is possible is known of a group, and does not make it another one.
+    possible: tuple[tuple[float, float], ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Check the description."""
-        for field in ("channels", "minimum", "maximum"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
-        for field in ("minimum", "maximum"):
-            if len(getattr(self, field)) != len(self.channels):
+        for name in ("channels", "minimum", "maximum"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.possible is None and (self.name, self.channels) in POSSIBLE:
+            object.__setattr__(self, "possible", POSSIBLE[self.name, self.channels])
+        if self.possible is not None:
+            object.__setattr__(self, "possible", tuple(map(tuple, self.possible)))
+        for name in ("minimum", "maximum", "possible"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.channels):
                 raise InputError(
-                    f"feature group {self.name!r}: {field} has {len(getattr(self, field))} values, "
+                    f"feature group {self.name!r}: {name} has {len(values)} values, "
                     f"but there are {len(self.channels)} channels ({', '.join(self.channels)}); "
                     "give one value per channel"
                 )
@@ -54,6 +64,12 @@ class FeatureGroup:
                 raise InputError(
                     f"feature group {self.name!r}, channel {channel!r}: the maximum ({high}) must "
                     f"be above the minimum ({low})"
+                )
+        for channel, limits in zip(self.channels, self.possible or (), strict=False):
+            if len(limits) != 2 or not limits[0] < limits[1]:
+                raise InputError(
+                    f"feature group {self.name!r}, channel {channel!r}: possible is {limits}; give "
+                    "the lowest and the highest value, such as [0, 1]"
                 )
         if self.transform not in ("none", "log10"):
             raise InputError(
@@ -86,8 +102,27 @@ class FeatureGroup:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the group as plain values, as checkpoints and YAML keep it."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: _plain(v) for k, v in asdict(self).items() if v is not None}
 
+
+def _plain(value: Any) -> Any:
+    return list(map(_plain, value)) if isinstance(value, tuple) else value
+
+
+#: What each channel of the benchmark's groups can have at most. Snow under a low sun reaches a
+#: reflectance of 2.7, and corrections of the atmosphere leave some tenths below 0; the lowest land
+#: lies 430 m under the sea; noise that was subtracted leaves sigma0 slightly below 0, and corner
+#: reflectors reach some thousands; the coldest ice seen from space had 175 K (Scambos et al. 2018,
+#: doi 10.1029/2018GL078133).
+POSSIBLE: dict[tuple[str, tuple[str, ...]], tuple[tuple[float, float], ...]] = {
+    ("optical", ("blue", "green", "red", "nir", "swir1", "swir2")): ((-0.5, 10.0),) * 6,
+    ("dem", ("elevation", "slope")): ((-500.0, 9000.0), (0.0, 90.0)),
+    ("dem", ("elevation",)): ((-500.0, 9000.0),),
+    ("co_pol_sar", ("ascending", "descending")): ((-1.0, 1e4),) * 2,
+    ("cross_pol_sar", ("ascending", "descending")): ((-1.0, 1e4),) * 2,
+    ("in_sar", ("ascending", "descending")): ((-0.001, 1.001),) * 2,
+    ("thermal", ("thermal",)): ((150.0, 400.0),),
+}
 
 OPTICAL = FeatureGroup(
     "optical",
@@ -162,5 +197,5 @@ def _resolve(feature: FeatureLike) -> FeatureGroup:
     except TypeError as error:
         raise InputError(
             f"feature group {dict(feature)!r} needs the keys name, channels, minimum and maximum "
-            f"(and optionally transform): {error}"
+            f"(and optionally transform, possible): {error}"
         ) from None

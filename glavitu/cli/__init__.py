@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from glavitu._version import __version__
 from glavitu.cli import compare, configs, data, import_keras, map, report
 from glavitu.cli.parsers import Commands, Parser, did_you_mean, end, rename_options
+from glavitu.cli.values import for_data
 from glavitu.errors import InputError
 
 #: Commands of Lightning's, each with its own options.
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = rename_options(sys.argv[1:] if argv is None else argv)
     try:
+        if arguments and arguments[0] in (*LIGHTNING, "calibrate"):
+            arguments = [arguments[0], *for_data(arguments[1:])]
         if arguments and arguments[0] in LIGHTNING:
             from glavitu.cli.lightning import run
 

@@ -3,6 +3,7 @@
 import argparse
 
 from glavitu.cli.parsers import Commands
+from glavitu.cli.values import add_value_options, read_nodata, read_scales
 
 
 def add_parsers(commands: Commands) -> None:
@@ -32,6 +33,7 @@ def _add_info(commands: Commands) -> None:
         help="read everything and list every fault, each on a line; the exit status is 1 if there "
         "is one, otherwise 0",
     )
+    add_value_options(parser)
     parser.set_defaults(run=_info)
 
 
@@ -43,10 +45,16 @@ def _info(options: argparse.Namespace) -> int:
         summary,
     )
 
+    values = {
+        "scales": read_scales(options.scales),
+        "nodata": read_nodata(options.nodata),
+        "decibels": options.decibels,
+        "slope_percent": options.slope_percent,
+    }
     if not options.check:
-        print_summary(summary(inventory(options.path)), options.path)
+        print_summary(summary(inventory(options.path, **values)), options.path)
         return 0
-    tiles, faults, examined = examine(options.path)
+    tiles, faults, examined = examine(options.path, **values)
     if len(tiles):
         print_summary(summary(tiles), options.path)
     if len(tiles) < examined:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from glavitu.cli.values import read_nodata, read_scales
 from glavitu.errors import InputError
 from glavitu.mapping.options import Section, map_options
 
@@ -88,7 +89,9 @@ def run(options: argparse.Namespace) -> None:
     task = GlaViTUTask.from_checkpoint(options.checkpoint, options.inference, own).to(device)
     given = {o.name: getattr(options, o.name) for o in map_options() if hasattr(options, o.name)}
     if "scales" in given:
-        given["scales"] = dict(map(_scale, given["scales"]))
+        given["scales"] = read_scales(given["scales"])
+    if "nodata" in given:
+        given["nodata"] = read_nodata(given["nodata"])
     result = map_scene(task, files, options.output, **given)
     plural = "" if result.glaciers == 1 else "s"
     print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2")
@@ -166,18 +169,3 @@ def _files(options: argparse.Namespace) -> dict[str, Any]:
             raise InputError(f"--feature {feature!r}: {name!r} is given twice; give it once")
         files[name] = [path, *others]
     return {name: paths[0] if len(paths) == 1 else paths for name, paths in files.items()}
-
-
-def _scale(given: str) -> tuple[str, tuple[float, float]]:
-    """Understand GROUP=SCALE[,OFFSET]."""
-    group, _, numbers = given.partition("=")
-    scale, _, offset = numbers.partition(",")
-    try:
-        if not group:
-            raise ValueError
-        return group, (float(scale), float(offset or 0))
-    except ValueError:
-        raise InputError(
-            f"--scale {given!r}: expected GROUP=SCALE or GROUP=SCALE,OFFSET, such as "
-            "optical=0.0001,-0.1"
-        ) from None

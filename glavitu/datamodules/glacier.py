@@ -55,6 +55,14 @@ class GlacierDataModule(GeoDataModule):
             default. One string names one raster with all groups' bands in order.
         outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of
             one file for all tiles.
+        scales: Scale and offset of stored values by the name of their group, such as
+            ``{optical: [0.0001, -0.1]}``; by default those of the files' own tags. ``--scale
+            optical=0.0001,-0.1`` says the same on the command line.
+        nodata: Stored value that means missing by the name of its group, in the place of what the
+            files say, such as ``{dem: -9999}``; null if none does. ``--nodata dem=-9999`` says the
+            same on the command line.
+        decibels: Sigma0 is in decibels.
+        slope_percent: Slope is in percent.
         region: Code of the region of all tiles; by default their rasters' tag tells.
         regions: Codes of the regions whose tiles are kept; all by default.
         subregions: Subregions whose tiles are kept; all by default.
@@ -92,6 +100,10 @@ class GlacierDataModule(GeoDataModule):
         balanced: bool = False,
         num_workers: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
+        scales: dict[str, list[float] | float] | None = None,
+        nodata: dict[str, float | None] | None = None,
+        decibels: bool = False,
+        slope_percent: bool = False,
     ) -> None:
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
@@ -113,6 +125,10 @@ class GlacierDataModule(GeoDataModule):
             "files": files,
             "outlines": outlines,
             "region": region,
+            "scales": scales,
+            "nodata": nodata,
+            "decibels": decibels,
+            "slope_percent": slope_percent,
         }
         self.train_aug = TrainingAugmentation(augmentation, self.features, location)
         # A process may have no tile of its own to predict.
@@ -282,7 +298,7 @@ class GlacierDataModule(GeoDataModule):
 
     def _refuse_raster_options(self) -> None:
         named = self.raster_options | {f"{split}_bounds": b for split, b in self.bounds.items()}
-        usual = {"outlines": OUTLINES}
+        usual = {"outlines": OUTLINES, "decibels": False, "slope_percent": False}
         given = [f"data.{key}" for key, value in named.items() if value != usual.get(key)]
         if given:
             raise InputError(

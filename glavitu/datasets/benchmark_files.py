@@ -336,6 +336,12 @@ def content_faults(name: str, values: npt.NDArray[Any]) -> Iterator[str]:
     missing = values.size - int(np.count_nonzero(np.isfinite(values)))
     if missing:
         yield f"array {name} has {missing} values that are NaN or infinite"
+    elif name in FEATURES and 2 * np.count_nonzero((values < -1) | (values > 2)) > values.size:
+        median = float(np.median(values))
+        yield (
+            f"array {name} has values around {median:.5g}, but those of the release are scaled to "
+            "0 to 1; give the values as they were released"
+        )
     elif name == OUTLINES:
         # Channel by channel and in bytes, since numpy is slow along so short an axis.
         channels = np.moveaxis(values, -1, 0)

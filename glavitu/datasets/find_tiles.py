@@ -28,7 +28,9 @@ from glavitu.features import FeatureGroup
 from glavitu.files import Name, is_local
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.grid import Grid, check_bounds
+from glavitu.rasters.raster_file import Said
 from glavitu.rasters.scene import Scene
+from glavitu.rasters.units import Units
 from glavitu.regions import region_index
 from glavitu.windows import Window, intersection
 
@@ -104,6 +106,8 @@ def find_tiles(
     bounds: Sequence[float] | None,
     regions: Sequence[str] | None = None,
     subregions: Sequence[str] | None = None,
+    units: Mapping[str, Units] | None = None,
+    said: Said | None = None,
 ) -> tuple[RasterTile, ...]:
     """Find and check the tiles below folders, and the scenes of manifests.
 
@@ -120,18 +124,21 @@ def find_tiles(
         bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
         regions: Keep the tiles of these regions alone.
         subregions: Keep the tiles of these subregions alone.
+        units: How the rasters' values are stored, by the name of their group.
+        said: Warnings that were given already: each kind is given once for all tiles.
 
     Raises:
-        InputError: If there is no tile, or a file does not fit.
+        InputError: If there is no tile, or a file does not fit, or holds values that cannot be.
     """
     if bounds is not None:
         check_bounds(bounds, "the rasters' CRS")
+    said = Said() if said is None else said
     found = []
     for root in roots:
         scenes = _scenes(root, groups, patterns)
         for scene in tqdm(scenes, desc=f"{root}: checking tiles", leave=False, delay=5):
             with _naming_the_line(root, scene):
-                tile = _describe(scene, root, groups, patterns, region, bounds)
+                tile = _describe(scene, root, groups, patterns, region, bounds, units, said)
             if tile is not None:
                 found.append(tile)
     names = ", ".join(map(str, roots))
@@ -189,10 +196,12 @@ def _describe(
     patterns: Patterns,
     region: str | None,
     bounds: Sequence[float] | None,
+    units: Mapping[str, Units] | None,
+    said: Said,
 ) -> _Found | None:
     """Check the rasters of a tile and describe it; None if it lies outside the bounds."""
     files = _files(tile, patterns)
-    with Scene(files, groups) as scene:
+    with Scene(files, groups, units=units, said=said) as scene:
         extent: Window | None = scene.bounds
         if bounds is not None:
             extent = intersection(scene.bounds, pixels(scene.transform, *bounds))

@@ -19,7 +19,9 @@ from glavitu.datasets.tile_dataset import TileDataset, check_location
 from glavitu.datasets.torchgeo_api import RasterDataset
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.rasters.raster_file import Said
 from glavitu.rasters.scene import Scene
+from glavitu.rasters.units import units_of
 from glavitu.windows import Window
 
 #: Open scenes kept by each process.
@@ -66,11 +68,18 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             :attr:`all_bands` names.
         cache: Keep up to 32 tiles open between windows; without it, one.
         time_series: TorchGeo's stack of all dates, which there is not: a sample is of one date.
+        scales: Scale and offset of stored values by the name of their group (or ``'slope'``), such
+            as ``{"optical": (0.0001, -0.1)}``; by default those of the files' own tags.
+        nodata: Stored value that means missing by the same names, in the place of what the files
+            say, such as ``{"dem": -9999}``; None if no value does.
+        decibels: Sigma0 is in decibels.
+        slope_percent: Slope is in percent.
 
     Raises:
         InputError: If there is no tile, a tile is in another CRS or has other pixels than asked
-            for, a time series is asked for, or a file is missing, unreadable, on another grid, has
-            a wrong number of bands, no data or outlines elsewhere; the message says what to do.
+            for, a time series is asked for, values cannot be what their group wants, or a file is
+            missing, unreadable, on another grid, has a wrong number of bands, no data or outlines
+            elsewhere; the message says what to do.
     """
 
     tiles: tuple[RasterTile, ...]
@@ -93,6 +102,10 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         bands: Sequence[str] | None = None,
         cache: bool = True,
         time_series: bool = False,
+        scales: Mapping[str, Sequence[float] | float] | None = None,
+        nodata: Mapping[str, float | None] | None = None,
+        decibels: bool = False,
+        slope_percent: bool = False,
     ) -> None:
         if time_series:
             raise InputError(
@@ -102,6 +115,8 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         check_location(location)
         roots = tuple([paths] if isinstance(paths, str | Path) else paths)
         groups = resolve_features(features)
+        self._units = units_of(groups, scales, decibels, slope_percent, nodata)
+        self._said = Said()
         tiles = find_tiles(
             [Path(path) for path in roots],
             groups,
@@ -111,6 +126,8 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             bounds,
             regions,
             subregions,
+            self._units,
+            self._said,
         )
         self.paths = roots
         super().__init__(tiles, groups, location, transforms, bands)
@@ -154,7 +171,13 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         if key not in self._scenes:
             while len(self._scenes) >= (OPEN_SCENES if self.cache else 1):
                 self._scenes.pop(next(iter(self._scenes)))
-            self._scenes[key] = Scene(self.tiles[number].files, self.features)
+            self._scenes[key] = Scene(
+                self.tiles[number].files,
+                self.features,
+                units=self._units,
+                check=False,  # as they were when the tiles were found
+                said=self._said,
+            )
         return self._scenes[key]
 
     def __getstate__(self) -> dict[str, Any]:

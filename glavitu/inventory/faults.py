@@ -1,6 +1,8 @@
 """What is wrong with a tile: all of it, where the datasets stop at the first fault."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import h5py
@@ -97,11 +99,15 @@ def read_array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         ) from error
 
 
-def folder_faults(tile: TileFolder) -> Iterator[Fault]:
+def folder_faults(
+    tile: TileFolder, values: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[Fault]:
     """Tell what is wrong with a tile in GeoTIFFs. All of its files are read.
 
     Args:
         tile: The tile.
+        values: What is known of stored values, as for
+            :func:`~glavitu.inventory.tile_folder.open_raster`.
 
     Yields:
         Each fault.
@@ -112,11 +118,12 @@ def folder_faults(tile: TileFolder) -> Iterator[Fault]:
         yield Fault(tile.path, tile.name, "holds no GeoTIFF")
     for name, path in rasters.items():
         try:
-            scene = open_raster(name, path)
+            scene = open_raster(name, path, values)
         except InputError as error:
             yield _fault(path, tile, error)
             continue
-        with scene:
+        with scene, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # faults say the same
             problems = list(_value_faults(scene, path))
         if first is None:
             first = scene
@@ -188,6 +195,8 @@ def _value_faults(scene: Scene, path: Name) -> Iterator[str]:
         yield f"{damaged[0]}{more}"
     elif not some:
         yield "no pixel has data; check the nodata value, which rio info shows"
+    if not damaged:
+        yield from (finding.problem for finding in scene.findings(whole=True))
     if some and missing and SCALED_TAG in scene.tags:
         yield (
             f"has {missing} values that are NaN, infinite or nodata, though its tag {SCALED_TAG} "

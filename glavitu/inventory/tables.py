@@ -1,6 +1,7 @@
 """What `glavitu info` tells of data: tiles, regions, feature groups, glacier share and bounds."""
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ from glavitu.inventory.tile_folder import (
     open_raster,
     read_labels,
 )
+from glavitu.rasters.raster_file import Said
 from glavitu.regions import region_index, region_name
 from glavitu.terminal import numeric, print_table
 
@@ -68,15 +70,18 @@ class Examination(NamedTuple):
     examined: int
 
 
-def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
+def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.DataFrame:
     """List the tiles of the benchmark or of one's own data.
 
-    Of the pixels only the outlines are read.
+    Of the pixels only the outlines are read, and of rasters of one's own a sample, of which a
+    warning says what is wrong or unusual, each kind once.
 
     Args:
         path: A released HDF5 file, a folder of them, a folder with tiles as GeoTIFFs, or a
             manifest of scenes.
         progress: Show a progress bar.
+        **values: What is known of the values in rasters of one's own, as keywords of
+            :func:`~glavitu.rasters.units.units_of`, such as ``scales``.
 
     Returns:
         One row per tile: ``split`` (empty where unknown), ``name``, ``region`` (code),
@@ -103,18 +108,22 @@ def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
                         ) from error
     else:
         folders = tqdm(find_folders(path), desc="tiles", disable=not progress)
-        rows += [_folder_row(tile) for tile in folders]
+        said = Said()
+        for folder in folders:
+            rows.append(_folder_row(folder))
+            _say_findings(folder, values, said)
     if not rows:
         raise InputError(f"{path}: holds no tile; download it again")
     return _frame(rows)
 
 
-def examine(path: str | Path, progress: bool = True) -> Examination:
+def examine(path: str | Path, progress: bool = True, **values: Any) -> Examination:
     """Read everything, list the tiles and whatever is wrong with them.
 
     Args:
         path: As for :func:`inventory`.
         progress: Show a progress bar.
+        **values: As for :func:`inventory`.
 
     Raises:
         InputError: If there is neither a file nor a folder to examine.
@@ -142,7 +151,7 @@ def examine(path: str | Path, progress: bool = True) -> Examination:
     else:
         for folder in tqdm(find_folders(path), desc="tiles", disable=not progress):
             examined += 1
-            faults += folder_faults(folder)
+            faults += folder_faults(folder, values)
             with suppress(InputError):
                 rows.append(_folder_row(folder))
     if not examined and not faults:
@@ -262,6 +271,14 @@ def _folder_row(tile: TileFolder) -> Row:
             "glacier": glacier,
             **dict(zip(BOUNDS, transform_bounds(scene.crs, DEGREES, *bounds), strict=True)),
         }
+
+
+def _say_findings(tile: TileFolder, values: Mapping[str, Any], said: Said) -> None:
+    """Warn of values in a tile's rasters that are wrong or unusual."""
+    for name, path in tile.rasters().items():
+        with open_raster(name, path, values) as scene:
+            for finding in scene.findings():
+                said(finding.kind, f"{finding}; `glavitu info --check` lists all that is so")
 
 
 def _frame(rows: list[Row]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from glavitu.errors import InputError
 from glavitu.features import DEM, FEATURES, FeatureGroup
 from glavitu.files import Name
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
-from glavitu.rasters.scene import Scene
+from glavitu.rasters.scene import SLOPE, Scene
+from glavitu.rasters.units import units_of
 from glavitu.windows import Window
 
 #: Rows of a raster that are read at once.
@@ -115,12 +116,14 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
 
 
-def open_raster(name: str, path: Name) -> Scene:
-    """Open the raster of one feature group.
+def open_raster(name: str, path: Name, values: Mapping[str, Any] = MappingProxyType({})) -> Scene:
+    """Open the raster of one feature group; what its values are is not looked at.
 
     Args:
         name: Name of the group; one of the benchmark's, or any other.
         path: The raster.
+        values: What is known of stored values, as keywords of
+            :func:`~glavitu.rasters.units.units_of`.
 
     Raises:
         InputError: If it cannot be read, has no place on the Earth, or is of one of the
@@ -134,7 +137,22 @@ def open_raster(name: str, path: Name) -> Scene:
                 bands = int(file.count)
         except RasterioError:
             bands = 1  # The scene says why it cannot be opened.
-        return Scene({name: path}, [_group(name, bands)])
+        group = _group(name, bands)
+        units = units_of((group,), **_of_group(group, values))
+        return Scene({name: path}, [group], units=units, check=False)
+
+
+def _of_group(group: FeatureGroup, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of the values of one group."""
+    names = {group.name, SLOPE} if len(group) > 1 and group.name == DEM.name else {group.name}
+    of_names = {
+        key: {name: value for name, value in (values.get(key) or {}).items() if name in names}
+        for key in ("scales", "nodata")
+    }
+    return of_names | {
+        "decibels": bool(values.get("decibels")) and group.transform == "log10",
+        "slope_percent": bool(values.get("slope_percent")) and SLOPE in names,
+    }
 
 
 def read_labels(path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:

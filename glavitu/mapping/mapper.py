@@ -182,7 +182,9 @@ def _scene(model: SceneModel, files: Mapping[str, Files], options: MapOptions) -
     """Open the scene on the grid of the map, with GDAL's cache as large as it needs."""
     reference = files.get("optical", next(iter(files.values()), ()))
     grid = target_grid(reference, **options.deciding(Decides.GRID))
-    units = units_of(model.features, options.scales, options.decibels, options.slope_percent)
+    units = units_of(
+        model.features, options.scales, options.decibels, options.slope_percent, options.nodata
+    )
     with (
         rasterio.Env(**GDAL_OPTIONS),
         Scene(files, model.features, grid=grid, units=units) as scene,

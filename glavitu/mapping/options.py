@@ -79,6 +79,8 @@ class MapOptions:
         aoi: File of polygons in any CRS; the map is the rectangle around them.
         scales: Scale and offset of stored values by the name of their group, such as
             ``{"optical": (0.0001, 0.0)}``; by default those of the files' own tags.
+        nodata: Stored value that means missing by the name of its group, in the place of what the
+            files say; None if no value does.
         decibels: Sigma0 is in decibels.
         slope_percent: Slope is in percent.
         region: Code of the scene's region, for a model that knows regions or is calibrated per
@@ -110,6 +112,15 @@ class MapOptions:
             "optical=0.0001,-0.1; may be repeated",
             flag="--scale",
             arguments={"action": "append", "metavar": "GROUP=SCALE[,OFFSET]"},
+        ),
+    ] = None
+    nodata: Annotated[
+        Mapping[str, float | None] | None,
+        Option(
+            Section.VALUES,
+            "stored value that means missing, such as dem=-9999, or 'none' if none does; in the "
+            "place of what the files say; may be repeated",
+            arguments={"action": "append", "metavar": "GROUP=VALUE"},
         ),
     ] = None
     decibels: Annotated[bool, Option(Section.VALUES, "sigma0 is in decibels")] = False

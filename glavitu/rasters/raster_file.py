@@ -1,8 +1,9 @@
 """One raster file: what is known of it, and how its bands are read."""
 
 import math
+import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from rasterio.errors import RasterioError
 
 from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
+from glavitu.features import FEATURES, OPTICAL, FeatureGroup
 from glavitu.files import is_local
 from glavitu.rasters.grid import Grid, check_georeferenced
-from glavitu.rasters.units import Units
+from glavitu.rasters.stored_units import Conversion, conversion, vertical_unit
+from glavitu.rasters.units import SLOPE, Units
 from glavitu.windows import Window
 
 #: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
@@ -30,10 +33,14 @@ class OpenFiles:
     """Datasets by their name, those used last kept open.
 
     They may be used by several threads, by one at a time.
+
+    Args:
+        said: What warnings were given on files; of its own by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, said: "Said | None" = None) -> None:
         self._datasets: OrderedDict[str, Any] = OrderedDict()
+        self.said = Said() if said is None else said
 
     def get(self, name: str) -> Any:
         """Return a dataset, open.
@@ -70,6 +77,19 @@ class OpenFiles:
             self._datasets.popitem()[1].close()
 
 
+class Said:
+    """Warnings on files: each kind once, with the first file that gives rise to it."""
+
+    def __init__(self) -> None:
+        self._kinds: set[Hashable] = set()
+
+    def __call__(self, kind: Hashable, message: str) -> None:
+        """Warn, unless a warning of the kind was given."""
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            warnings.warn(message, stacklevel=2)
+
+
 @dataclass(frozen=True, eq=False)
 class RasterFile:
     """A file, or some of its bands.
@@ -79,22 +99,34 @@ class RasterFile:
         grid: Its pixels' place on the Earth.
         bands: Numbers of the bands that count, from 1.
         units: Of each of these bands.
+        names: What each of these bands is called, None where nothing tells.
+        words: Units of each of these bands in the file's own words, empty where it has none.
+        counts: Whether each of these bands holds integers.
+        unmarked: Whether nothing tells which pixels of each of these bands are missing.
         alpha: Numbers of bands that are masks, and no data.
         scaled: Whether values are in the model's range already.
         tags: Its tags.
         block_row_bytes: Size of one row of its blocks, as decoded.
         files: Where it is opened.
+        group: The feature group of its bands, None until :meth:`stored_as` tells.
+        channels: Their numbers among the group's channels.
     """
 
     name: str
     grid: Grid
     bands: tuple[int, ...]
     units: tuple[Units, ...]
+    names: tuple[str | None, ...]
+    words: tuple[str, ...]
+    counts: tuple[bool, ...]
+    unmarked: tuple[bool, ...]
     alpha: frozenset[int]
     scaled: bool
     tags: dict[str, str] = field(repr=False)
     block_row_bytes: int
     files: OpenFiles = field(repr=False)
+    group: FeatureGroup | None = None
+    channels: tuple[int, ...] = ()
 
     @classmethod
     def open(cls, name: str, files: OpenFiles) -> "RasterFile":
@@ -121,6 +153,10 @@ class RasterFile:
             units=tuple(
                 Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
             ),
+            names=tuple(_name(dataset, band) for band in bands),
+            words=tuple(unit or "" for unit in dataset.units),
+            counts=tuple(np.dtype(dtype).kind in "iu" for dtype in dataset.dtypes),
+            unmarked=tuple(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums),
             alpha=frozenset(
                 band for band in bands if dataset.colorinterp[band - 1] == ColorInterp.alpha
             ),
@@ -152,31 +188,67 @@ class RasterFile:
 
     def part(self, numbers: Sequence[int]) -> "RasterFile":
         """Return the file with some of its bands, by their index in :attr:`bands`."""
-        return replace(
-            self,
-            bands=tuple(self.bands[number] for number in numbers),
-            units=tuple(self.units[number] for number in numbers),
-        )
+        per_band = ("bands", "units", "names", "words", "counts", "unmarked", "channels")
+        parts: dict[str, Any] = {
+            name: tuple(getattr(self, name)[number] for number in numbers)
+            for name in per_band
+            if getattr(self, name)
+        }
+        return replace(self, **parts)
 
-    def stored_as(self, units: Sequence[Units]) -> "RasterFile":
-        """Return the file with units given by hand, one for each band.
+    def stored_as(
+        self, group: FeatureGroup, channels: Sequence[int], units: Sequence[Units]
+    ) -> "RasterFile":
+        """Return the file as channels of a group, in units given by hand or by itself.
+
+        Args:
+            group: The group.
+            channels: For each band the number of its channel in the group.
+            units: What is given by hand, for each band.
 
         Raises:
-            InputError: If it is scaled already.
+            InputError: If units are given, but it is scaled already.
         """
         if self.scaled and any(unit != Units() for unit in units):
             raise InputError(
                 f"{self.name} has scaled values (tag {SCALED_TAG}); leave out the units given "
                 "for it"
             )
-        own = zip(units, self.units, strict=True)
-        return replace(
-            self,
-            units=tuple(
-                unit if self.scaled else unit.of_band(band.scale or 1.0, band.offset)
-                for unit, band in own
-            ),
+        file = replace(self, group=group, channels=tuple(channels))
+        return (
+            file
+            if self.scaled
+            else replace(file, units=tuple(map(file._unit, range(len(units)), units)))
         )
+
+    def _unit(self, number: int, given: Units) -> Units:
+        """Return the unit of a band: what is given, and what the file says besides."""
+        assert self.group is not None
+        own = self.units[number]
+        unit = given.of_band(own.scale or 1.0, own.offset)
+        channel = self.group.channels[self.channels[number]]
+        word = self.words[number]
+        if not word and self.group.name == "dem" and channel != SLOPE:
+            word = vertical_unit(self.grid.crs) or ""
+        known = conversion(self.group, channel, word)
+        if known is None or given.scale is not None or known == Conversion(known.unit):
+            return unit
+        scale = unit.scale or 1.0
+        converted = replace(
+            unit,
+            scale=scale * known.scale,
+            offset=unit.offset * known.scale + known.offset,
+            decibels=unit.decibels or known.decibels,
+            percent=unit.percent or known.percent,
+        )
+        if converted != unit:
+            option = SLOPE if channel == SLOPE else self.group.name
+            self.files.said(
+                ("unit", self.group.name, channel, known.unit),
+                f"{self.name}: {self.group.name} ({channel}) is in {known.unit}, as the file says, "
+                f"and is converted; if that is wrong, give --scale {option}=1",
+            )
+        return converted
 
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the file.
@@ -185,12 +257,26 @@ class RasterFile:
             window: Pixels of the file.
 
         Returns:
-            float32 (bands, h, w) in the units that the model wants, NaN where missing.
+            float32 (bands, h, w) in the units that the model wants, NaN where missing. What no
+            channel of the group can have is missing too, and a warning says so.
 
         Raises:
             InputError: If the file is damaged there.
         """
-        filled = self._read(self.bands, window)
+        filled = self.read_all(window)
+        if self.scaled or self.group is None or self.group.possible is None:
+            return filled
+        for number, channel in enumerate(filled):
+            low, high = self.group.possible[self.channels[number]]
+            impossible = (channel < low) | (channel > high)
+            if impossible.any():
+                self._say_impossible(number, float(channel[impossible][0]))
+                channel[impossible] = np.nan
+        return filled
+
+    def read_all(self, window: Window) -> FloatArray:
+        """Read as :meth:`read` does, but with values that cannot be."""
+        filled = self._read(self.bands, window, self.units)
         _forget_infinite(filled)
         # GDAL takes alpha for a mask in files of two and of four bands alone.
         for band in sorted(self.alpha.difference(self.bands)):
@@ -201,8 +287,36 @@ class RasterFile:
             _forget_infinite(filled)
         return filled
 
-    def _read(self, bands: tuple[int, ...], window: Window) -> FloatArray:
-        """Read bands as they are stored, NaN where missing."""
+    def _say_impossible(self, number: int, value: float) -> None:
+        assert self.group is not None
+        assert self.group.possible is not None
+        channel = self.group.channels[self.channels[number]]
+        low, high = self.group.possible[self.channels[number]]
+        option = SLOPE if channel == SLOPE else self.group.name
+        self.files.said(
+            ("impossible", self.group.name, channel),
+            f"{self.name}: {self.group.name} ({channel}) has values such as {value:.7g}, but it "
+            f"lies between {low:g} and {high:g}: they are taken as missing. If they mean missing, "
+            f"say so with --nodata {option}={self.units[number].stored(value):.7g}; if the unit is "
+            f"another one, with --scale {option}=SCALE,OFFSET",
+        )
+
+    def zero_is_missing(self, number: int) -> bool:
+        """Tell whether 0 in a band means missing, though nothing in the file says so.
+
+        Numbers that satellites store start at 1, and no radar measures exactly nothing.
+        """
+        group, unit = self.group, self.units[number]
+        if self.scaled or unit.nodata is not None or not self.unmarked[number]:
+            return False
+        if group is None or FEATURES.get(group.name) != group:
+            return False
+        return group.transform == "log10" or (group == OPTICAL and self.counts[number])
+
+    def _read(
+        self, bands: tuple[int, ...], window: Window, units: Sequence[Units] = ()
+    ) -> FloatArray:
+        """Read bands as they are stored, NaN where missing, as units say if they do."""
         last_row, last_col = window.row + window.height, window.col + window.width
         place = ((window.row, last_row), (window.col, last_col))
         try:
@@ -210,18 +324,57 @@ class RasterFile:
             values = dataset.read(list(bands), window=place)
             # GDAL's own masks read all pixels a second time.
             missing = [_missing(dataset, band, values.dtype) for band in bands]
+            for number, unit in enumerate(units):
+                if unit.nodata is not None:
+                    missing[number] = unit.nodata
+                elif self.zero_is_missing(number):
+                    missing[number] = 0.0
+                    self._say_zero(number, stored=values[number])
             filled: FloatArray = values.astype(np.float32, copy=False)
             for channel, stored, band, value in zip(filled, values, bands, missing, strict=True):
                 if value is None:
                     channel[dataset.read_masks(band, window=place) == 0] = np.nan
                 elif value == value:
-                    np.putmask(channel, stored == value, np.float32(np.nan))
+                    np.putmask(channel, _equal(stored, value), np.float32(np.nan))
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row} to {last_row} "
                 f"({error}); it seems damaged, download or write it again"
             ) from error
         return filled
+
+    def _say_zero(self, number: int, stored: Any) -> None:
+        assert self.group is not None
+        if not stored.all():
+            channel = self.group.channels[self.channels[number]]
+            self.files.said(
+                ("zero", self.group.name),
+                f"{self.name}: {self.group.name} ({channel}) has pixels of 0 and no nodata value: "
+                f"they are taken as missing. Say so with --nodata {self.group.name}=0, or "
+                f"--nodata {self.group.name}=none if they are data",
+            )
+
+
+def _name(dataset: Any, band: int) -> str | None:
+    """Return what tells which channel a band is: its description, wavelength or colour."""
+    description = dataset.descriptions[band - 1]
+    if description:
+        return str(description)
+    wavelength = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    if wavelength:
+        return f"{wavelength} um"
+    # GDAL calls the bands of any file of three or four bytes so, whatever they are.
+    guessed = dataset.count in (3, 4) and dataset.dtypes[0] == "uint8"
+    colour = dataset.colorinterp[band - 1]
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    return str(colour.name) if colour in colours and not guessed else None
+
+
+def _equal(stored: Any, value: float) -> Any:
+    """Compare with a value that was written in another precision."""
+    if stored.dtype.kind == "f" and value != 0:
+        return np.abs(stored - stored.dtype.type(value)) <= 1e-6 * abs(value)
+    return stored == value
 
 
 def _missing(dataset: Any, band: int, kind: np.dtype[Any]) -> float | None:

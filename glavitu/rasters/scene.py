@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from glavitu.arrays import BoolArray, DoubleArray, FloatArray
 from glavitu.errors import InputError
-from glavitu.features import FeatureGroup
+from glavitu.features import FEATURES, FeatureGroup
 from glavitu.files import as_name
 from glavitu.rasters.grid import (
     Grid,
@@ -26,7 +26,9 @@ from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
     RasterFile,
+    Said,
 )
+from glavitu.rasters.sampling import all_findings, sampled_findings
 from glavitu.rasters.sources import (
     Files,
     Parts,
@@ -38,9 +40,9 @@ from glavitu.rasters.terrain import slope_and_aspect, slope_degrees
 from glavitu.rasters.units import (
     SLOPE,
     Units,
-    UnitsCheck,
     check_names,
 )
+from glavitu.rasters.values import Finding
 from glavitu.windows import Window, intersection
 
 __all__ = ["SCALED_TAG", "SLOPE", "Scene", "Terrain"]
@@ -80,6 +82,9 @@ class Scene:
             that has the bands of all groups, in order.
         groups: The model's feature groups, in its order.
         grid: The grid to read on, see :func:`~glavitu.rasters.target_grid.target_grid`.
+        check: Look at a sample of the values: an error if they cannot be what the groups want, a
+            warning if they are unusual.
+        said: Warnings that were given already, and are not given again.
         units: How values are stored that are not in the groups' units, by the name of the group or
             ``'slope'``. By default a file's own scale and offset are applied, if it has any.
 
@@ -96,7 +101,8 @@ class Scene:
 
     Raises:
         InputError: If a file is missing, unreadable, not wanted, without coordinates, has another
-            number of bands than its group has channels, or lies elsewhere; without ``grid``, also
+            number of bands than its group has channels, lies elsewhere, or has values that cannot
+            be what the group wants; without ``grid``, also
             if one is on another grid than the first.
     """
 
@@ -107,9 +113,11 @@ class Scene:
         *,
         grid: Grid | None = None,
         units: Mapping[str, Units] | None = None,
+        check: bool = True,
+        said: Said | None = None,
     ) -> None:
         self.groups = tuple(groups)
-        self._opened = OpenFiles()
+        self._opened = OpenFiles(said)
         try:
             check_names(units or {}, self.groups)
             if isinstance(files, str | PathLike):
@@ -119,6 +127,9 @@ class Scene:
                 parts = open_parts(files, self.groups, units or {}, self._opened)
                 self.files = {name: _first(given) for name, given in files.items()}
             self._place(parts, grid)
+            self._parts = parts
+            if check:
+                self._check()
         except BaseException:
             self.close()
             raise
@@ -136,7 +147,6 @@ class Scene:
         self.height, self.width = self.grid.shape
         self.tags = files[0].tags
         self._ground = Ground(self.grid)
-        self._check_units = UnitsCheck()
         self._mosaics = {
             name: [_on_grid(part, self.grid) for part in group] for name, group in parts.items()
         }
@@ -144,6 +154,25 @@ class Scene:
             name: tuple(dict.fromkeys(file.name for mosaic in part for file in mosaic.files))
             for name, part in self._mosaics.items()
         }
+
+    def _check(self) -> None:
+        """Look at a sample of the values, warn of what is unusual, and end where they are wrong."""
+        for finding in self.findings():
+            if finding.error:
+                raise InputError(str(finding))
+            self._opened.said(finding.kind, str(finding))
+
+    def findings(self, whole: bool = False) -> Iterator[Finding]:
+        """Tell what is wrong or unusual with the values of the files.
+
+        Args:
+            whole: Look at all pixels, rather than at a sample on the grid.
+
+        Raises:
+            InputError: If a file is damaged.
+        """
+        for parts in self._parts.values():
+            yield from all_findings(parts) if whole else sampled_findings(parts, self.grid)
 
     def __enter__(self) -> "Scene":
         """Return the scene itself."""
@@ -179,7 +208,7 @@ class Scene:
             least one of its channels.
 
         Raises:
-            InputError: If a file is damaged, or its values cannot be in the model's units.
+            InputError: If a file is damaged.
         """
         image = torch.zeros(sum(map(len, self.groups)), window.height, window.width)
         valid = np.zeros((window.height, window.width), dtype=bool)
@@ -199,7 +228,7 @@ class Scene:
             valid: bool (h, w) for whether a pixel can be mapped; None if that is not wanted.
 
         Raises:
-            InputError: As :meth:`read` does.
+            InputError: If a file is damaged.
         """
         rooms = torch.split(image, [len(group) for group in self.groups])
         for slab in _slabs(window):
@@ -209,14 +238,11 @@ class Scene:
             for group, room in zip(self.groups, rooms, strict=True):
                 values = self.read_group(group, slab)
                 scaled = self._is_scaled(group)
-                if valid is not None or not scaled:
-                    known = np.isfinite(values)
                 if valid is not None:
-                    valid[rows] &= known.any(axis=0)
+                    valid[rows] &= np.isfinite(values).any(axis=0)
                 if scaled:
                     torch.nan_to_num(torch.from_numpy(values), nan=0.0, out=room[:, rows])
                 else:
-                    self._check_units(group, values, known, str(self.files[group.name]))
                     room[:, rows] = group.scale(torch.from_numpy(values))
 
     def read_group(self, group: FeatureGroup, window: Window) -> FloatArray:
@@ -235,7 +261,32 @@ class Scene:
             slope = slope_degrees(elevation, *size)
             return np.stack([elevation[part], slope[part]])
         parts = [mosaic.read(window) for mosaic in mosaics]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if not self._is_scaled(group):
+            self._forget_fill(group, values)
+        return values
+
+    def _forget_fill(self, group: FeatureGroup, values: FloatArray) -> None:
+        """Take pixels for missing that have one value of 0 or less in all channels.
+
+        So look the borders of a scene whose missing values nobody marked, before or after an offset
+        was taken off; no ground reflects so.
+        """
+        if FEATURES.get(group.name) != group or takes_slope(group) or len(group) == 1:
+            return
+        fill = values[0] <= 0
+        if not fill.any():
+            return
+        fill &= (values == values[0]).all(axis=0)
+        if fill.any():
+            value = float(values[0][fill][0])
+            self._opened.said(
+                ("fill", group.name),
+                f"{self.files[group.name]}: {group.name} is {value:.5g} in all channels at once "
+                "in some pixels: they are taken as missing, as at the border of an orbit; "
+                f"say what means missing with --nodata {group.name}=VALUE",
+            )
+            values[:, fill] = np.nan
 
     def read_reduced(self, group: FeatureGroup, channels: Sequence[int], step: int) -> FloatArray:
         """Read channels of the whole scene at a lower resolution, for a picture.

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.files import as_name, is_local
+from glavitu.rasters.band_names import contradictions, order_of
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
@@ -151,39 +152,101 @@ def slice_parts(
     parts: dict[str, Parts] = {}
     first = 0
     for group in groups:
-        part = whole.part(range(first, first + len(group)))
-        parts[group.name] = [[part.stored_as(_units_of_bands(group, units))]]
+        part = _in_order(whole.part(range(first, first + len(group))), group)
+        stored = part.stored_as(group, range(len(group)), _units_of_bands(group, units))
+        parts[group.name] = [[stored]]
         first += len(group)
     return parts
 
 
 def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Units) -> Parts:
-    whole = [file.holding(len(group)) for file in files]
+    whole = [_bands_of(file, group) for file in files]
     if None not in whole:
-        return [[file.stored_as([units] * len(group)) for file in whole if file is not None]]
+        stored = [units] * len(group)
+        return [
+            [file.stored_as(group, range(len(group)), stored) for file in whole if file is not None]
+        ]
     single = [file.holding(1) for file in files]
     stack = len(files) == len(group) and None not in single
     if stack and not isinstance(given, str | PathLike):
-        return [[file.stored_as([units])] for file in single if file is not None]
+        channels = _stack_in_order(group, [file for file in single if file is not None])
+        return [[file.stored_as(group, [number], [units])] for number, file in enumerate(channels)]
     odd = files[whole.index(None)]
-    channels = ", ".join(group.channels)
+    channels_in_words = ", ".join(group.channels)
     if stack:
         raise InputError(
             f"{given} holds {len(files)} rasters of one band each; if they are the channels of "
-            f"{group.name!r}, name the files one by one in this order: {channels}"
+            f"{group.name!r}, name the files one by one in this order: {channels_in_words}"
         )
     raise InputError(
         f"{odd.name} has {len(odd.bands)} band(s), but {group.name!r} needs {len(group)}: "
-        f"{channels}, in this order; write a file with these bands"
+        f"{channels_in_words}, in this order; write a file with these bands, or name its bands so"
         + (f", or name {len(group)} files with one band each" if len(group) > 1 else "")
     )
+
+
+def _bands_of(file: RasterFile, group: FeatureGroup) -> RasterFile | None:
+    """Return the file with the bands of a group, None if it has another number of them."""
+    data = file.holding(len(group))
+    if data is not None:
+        return _in_order(data, group)
+    order = None if file.scaled else order_of(group, file.names)
+    if order is None or len(order) != len(group):
+        return None
+    names = ", ".join(str(file.names[number]) for number in order)
+    file.files.said(
+        ("bands", group.name),
+        f"{file.name}: of its {len(file.bands)} bands, {names} are read as {group.name}, by their "
+        "names",
+    )
+    return file.part(order)
+
+
+def _in_order(file: RasterFile, group: FeatureGroup) -> RasterFile:
+    """Put the bands of a file into the order of a group's channels, where their names tell."""
+    if file.scaled or len(group) == 1:
+        return file
+    order = order_of(group, file.names)
+    names = ", ".join(str(name) for name in file.names if name)
+    if order is not None and order != list(range(len(group))):
+        file.files.said(
+            ("order", group.name),
+            f"{file.name}: its bands are called {names}, and are read in the order of "
+            f"{group.name} ({', '.join(group.channels)}); if the names are wrong, correct them, as "
+            "rio edit-info does",
+        )
+        return file.part(order)
+    odd = contradictions(group, file.names) if order is None else []
+    if odd:
+        number, name = odd[0]
+        file.files.said(
+            ("names", group.name),
+            f"{file.name}: band {file.bands[number]} is called {name!r}, but is read as "
+            f"{group.channels[number]}, for {group.name} is {', '.join(group.channels)}, in this "
+            "order; write the bands in this order, or correct their names",
+        )
+    return file
+
+
+def _stack_in_order(group: FeatureGroup, files: list[RasterFile]) -> list[RasterFile]:
+    """Put files of one band each into the order of a group's channels, where names tell."""
+    names = [file.names[0] or PurePath(file.name).stem for file in files]
+    order = order_of(group, names)
+    if order is None or order == list(range(len(files))):
+        return files
+    files[0].files.said(
+        ("order", group.name),
+        f"{', '.join(names)} are read in the order of {group.name} ({', '.join(group.channels)}), "
+        "as their names tell",
+    )
+    return [files[number] for number in order]
 
 
 def _dem_parts(
     group: FeatureGroup, found: Mapping[str, list[RasterFile]], units: Mapping[str, Units]
 ) -> Parts:
     files, slopes = found[group.name], found.get(SLOPE)
-    both = [file.holding(2) for file in files]
+    both = [_bands_of(file, group) for file in files]
     alone = [file.holding(1) for file in files]
     for file, two, one in zip(files, both, alone, strict=True):
         if two is None and one is None:
@@ -204,7 +267,7 @@ def _dem_parts(
                 "leave one out"
             )
         stored = _units_of_bands(group, units)
-        return [[file.stored_as(stored) for file in both if file is not None]]
+        return [[file.stored_as(group, (0, 1), stored) for file in both if file is not None]]
     for file in files:
         if file.scaled:
             raise InputError(
@@ -212,7 +275,7 @@ def _dem_parts(
                 "its slope as band 2, or elevation in metres without the tag"
             )
     stored = [units.get(group.name, Units())]
-    parts = [[file.stored_as(stored) for file in alone if file is not None]]
+    parts = [[file.stored_as(group, [0], stored) for file in alone if file is not None]]
     if slopes is None:
         if SLOPE in units:
             raise InputError(
@@ -228,7 +291,7 @@ def _dem_parts(
                 f"{file.name} has {len(file.bands)} bands, but slope needs 1, in degrees; write a "
                 "file with this band alone"
             )
-        part.append(slope.stored_as([units.get(SLOPE, Units())]))
+        part.append(slope.stored_as(group, [1], [units.get(SLOPE, Units())]))
     return [*parts, part]
 
 

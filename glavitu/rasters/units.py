@@ -1,27 +1,17 @@
-"""Units: values that are stored otherwise than the model wants them, and those that look so."""
+"""Units: how values are stored that a model wants otherwise, as users say it."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glavitu.arrays import BoolArray, FloatArray
+from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
-from glavitu.features import DEM, FEATURES, IN_SAR, FeatureGroup
+from glavitu.features import DEM, FeatureGroup
 
 #: Key of slope, as a file of its own or as the second band of a file with elevation.
 SLOPE = "slope"
-
-#: No channel of the benchmark comes near this many times its largest value.
-FAR_ABOVE = 3.0
-
-#: Share of a window's pixels that sigma0 above 1 never reaches, whatever layover there is.
-NEARLY_ALL = 0.95
-
-#: Noise that was subtracted leaves sigma0 slightly below 0, but never this far.
-NEVER_LINEAR = -1.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +25,7 @@ class Units:
         offset: Summand, in the unit of the result.
         decibels: Sigma0 is in decibels.
         percent: Slope is in percent.
+        nodata: Stored value that means missing, in the place of the file's own; NaN if none does.
 
     Raises:
         InputError: If the scale is 0 or not finite, or an offset comes without a scale.
@@ -44,6 +35,7 @@ class Units:
     offset: float = 0.0
     decibels: bool = False
     percent: bool = False
+    nodata: float | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -64,6 +56,15 @@ class Units:
         """Whether values are anything but taken as they are."""
         return self.decibels or self.percent or (self.scale or 1.0, self.offset) != (1.0, 0.0)
 
+    def stored(self, value: float) -> float:
+        """Return what is stored for a value in the model's unit."""
+        with np.errstate(all="ignore"):
+            if self.decibels:
+                value = float(10 * np.log10(np.float64(value)))
+            if self.percent:
+                value = 100 * math.tan(math.radians(value))
+            return float((np.float64(value) - self.offset) / (self.scale or 1.0))
+
     def convert(self, values: FloatArray) -> None:
         """Bring values to the model's unit, in place."""
         values *= np.float32(self.scale or 1.0)
@@ -77,22 +78,27 @@ class Units:
 
 def units_of(
     groups: Sequence[FeatureGroup],
-    scales: Mapping[str, tuple[float, float]] | None = None,
+    scales: Mapping[str, Sequence[float] | float] | None = None,
     decibels: bool = False,
     slope_percent: bool = False,
+    nodata: Mapping[str, float | None] | None = None,
 ) -> dict[str, Units]:
     """Make units of what the command line says for all groups at once.
 
     Args:
         groups: The model's feature groups.
-        scales: Scale and offset by the name of a group, or ``'slope'``.
+        scales: Scale and offset by the name of a group, or ``'slope'``; a number is a scale alone.
         decibels: All groups of sigma0 are in decibels.
         slope_percent: Slope is in percent.
+        nodata: Stored value that means missing, by the same names; None if none does.
 
     Raises:
         InputError: If a scale is none, or there is no sigma0 for decibels.
     """
-    units = {name: Units(scale, offset) for name, (scale, offset) in (scales or {}).items()}
+    units = {name: _scaled(name, given) for name, given in (scales or {}).items()}
+    for name, value in (nodata or {}).items():
+        missing = math.nan if value is None else float(value)
+        units[name] = replace(units.get(name, Units()), nodata=missing)
     sigma0 = [group.name for group in groups if group.transform == "log10"]
     if decibels and not sigma0:
         names = ", ".join(group.name for group in groups)
@@ -102,6 +108,20 @@ def units_of(
     if slope_percent:
         units[SLOPE] = replace(units.get(SLOPE, Units()), percent=True)
     return units
+
+
+def _scaled(name: str, given: float | Sequence[float]) -> Units:
+    try:
+        pair = (given, 0.0) if isinstance(given, int | float) else tuple(given)
+        scale, offset = map(float, pair)
+        return Units(scale, offset)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the scale of {name!r} is {given!r}; give a factor and an offset, such as "
+            "[0.0001, -0.1]"
+        ) from None
+    except InputError as error:
+        raise InputError(f"{name!r}: {error}") from None
 
 
 def check_names(units: Mapping[str, Units], groups: Sequence[FeatureGroup]) -> None:
@@ -127,89 +147,3 @@ def check_names(units: Mapping[str, Units], groups: Sequence[FeatureGroup]) -> N
             raise InputError(f"{name!r} cannot be in decibels, only sigma0 can; leave it out")
         if unit.percent and name != SLOPE:
             raise InputError(f"{name!r} cannot be in percent, only {SLOPE!r} can; leave it out")
-
-
-class UnitsCheck:
-    """Tells from the values which are read whether they are in another unit.
-
-    It looks at the groups of the benchmark alone, whose units are known, and while windows are
-    read: that needs no further reading, and a wrong unit shows in the first window with data. To
-    be free of false alarms it asks for more than half of a channel's pixels, so that single bad
-    pixels never end a long run.
-    """
-
-    def __init__(self) -> None:
-        self._warned: set[str] = set()
-
-    def __call__(
-        self, group: FeatureGroup, values: FloatArray, known: BoolArray, files: str
-    ) -> None:
-        """Look at a window of a group.
-
-        Args:
-            group: The group.
-            values: (channels, h, w) in what should be the group's units.
-            known: Where values are not missing, the same shape.
-            files: The group's files, for messages.
-
-        Raises:
-            InputError: If the values cannot be in the unit.
-        """
-        if FEATURES.get(group.name) != group:
-            return
-        pixels = known[0].size
-        counts = np.count_nonzero(known, axis=(1, 2))
-        enough = counts > max(0, pixels // 100)
-        for number, channel in enumerate(group.channels):
-            if enough[number]:
-                self._check(group, number, channel, values[number], int(counts[number]), files)
-
-    def _check(
-        self,
-        group: FeatureGroup,
-        number: int,
-        channel: str,
-        values: FloatArray,
-        count: int,
-        files: str,
-    ) -> None:
-        sigma0 = group.transform == "log10"
-        largest = 10 ** group.maximum[number] if sigma0 else group.maximum[number]
-        if np.count_nonzero(values > FAR_ABOVE * largest) > count / 2:
-            median = float(np.nanmedian(values))
-            raise InputError(
-                f"{files}: {group.name} ({channel}) has values around {median:.5g}, but the model "
-                f"wants at most about {largest:.3g}; say what turns stored values into the wanted "
-                f"unit, for example --scale {group.name}=0.0001 (map_scene: "
-                f"scales={{{group.name!r}: (0.0001, 0)}}), or write scale and offset into the "
-                "file's tags, as gdal_edit.py -scale does"
-            )
-        if sigma0 and np.count_nonzero(values < NEVER_LINEAR) > count / 2:
-            median = float(np.nanmedian(values))
-            raise InputError(
-                f"{files}: {group.name} ({channel}) is negative, around {median:.3g}, but sigma0 "
-                "must be linear; if it is in decibels, give --decibels (map_scene: decibels=True), "
-                "or convert the file"
-            )
-        if sigma0 and np.count_nonzero(values > 1) > NEARLY_ALL * count:
-            raise InputError(
-                f"{files}: {group.name} ({channel}) is above 1 nearly everywhere, as sigma0 never "
-                "is; if --decibels is given, the file may be linear already: leave it out"
-            )
-        if group == DEM and channel == SLOPE:
-            self._warn_if(
-                bool((values > 90).any()),
-                f"{files}: slope goes above 90, as degrees never do; if it is in percent, give "
-                "--slope-percent (map_scene: slope_percent=True), or the map will be wrong",
-            )
-        if group == IN_SAR:
-            self._warn_if(
-                bool((values < -0.001).any() or (values > 1.001).any()),
-                f"{files}: coherence ({channel}) lies between 0 and 1, but some values do not; if "
-                f"it is stored scaled, give the factor, for example --scale {group.name}=0.01",
-            )
-
-    def _warn_if(self, odd: bool, message: str) -> None:
-        if odd and message not in self._warned:
-            self._warned.add(message)
-            warnings.warn(message, stacklevel=5)

@@ -4,6 +4,7 @@ import pytest
 
 from glavitu.cli import main
 from glavitu.cli import map as map_cli
+from glavitu.cli.values import read_nodata, read_scales
 from glavitu.errors import InputError
 from glavitu.mapping.options import MapOptions, map_options
 
@@ -42,6 +43,7 @@ def test_what_is_not_given_is_left_to_map_scene():
 #: How each option of a map is given.
 GIVEN = {
     "scales": ("--scale", "optical=1e-4"),
+    "nodata": ("--nodata", "dem=-9999"),
     "decibels": ("--decibels",),
     "slope_percent": ("--slope-percent",),
     "crs": ("--crs", "EPSG:32645"),
@@ -72,7 +74,9 @@ def test_every_option_of_a_map_can_be_given_or_is_of_python_alone(option):
     assert set(after) - set(before) == {option.name}
     given = {name: value for name, value in after.items() if name == option.name}
     if option.name == "scales":
-        given["scales"] = dict(map(map_cli._scale, given["scales"]))
+        given["scales"] = read_scales(given["scales"])
+    if option.name == "nodata":
+        given["nodata"] = read_nodata(given["nodata"])
     assert MapOptions(**given) != MapOptions()
 
 
@@ -82,11 +86,11 @@ def test_an_area_is_given_once():
 
 
 def test_scales():
-    assert map_cli._scale("optical=0.0001") == ("optical", (0.0001, 0.0))
-    assert map_cli._scale("optical=1e-4,-0.1") == ("optical", (1e-4, -0.1))
+    assert read_scales(["optical=0.0001"]) == {"optical": (0.0001, 0.0)}
+    assert read_scales(["optical=1e-4,-0.1"]) == {"optical": (1e-4, -0.1)}
     for given in ("optical", "=1", "optical=", "optical=1,a", "optical=1;2"):
         with pytest.raises(InputError, match=r"--scale .*: expected GROUP=SCALE or GROUP=SCALE,"):
-            map_cli._scale(given)
+            read_scales([given])
 
 
 def test_a_device_that_is_not_there(capsys):

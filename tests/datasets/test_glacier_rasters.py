@@ -128,7 +128,7 @@ def test_one_file_may_hold_all_groups(tmp_path):
 
 def test_groups_are_stacked_in_the_order_asked_for(tmp_path):
     write_raster(tmp_path / "rgb.tif", rgb_values())
-    write_raster(tmp_path / "thermal.tif", np.full(SHAPE, 100, np.float32))
+    write_raster(tmp_path / "thermal.tif", np.full(SHAPE, 200, np.float32))
     one = GlacierRasters(tmp_path, [RGB, "thermal"], outlines=None)
     other = GlacierRasters(tmp_path, ["thermal", RGB], outlines=None)
     window = TileWindow(0, one.extents[0])
@@ -352,7 +352,7 @@ def test_folders_with_some_of_the_groups_are_left_out_and_counted(tile):
     write_raster(tile.parent / "other" / "rgb.tif", rgb_values())
     write_raster(tile.parent / ".partial-third" / "rgb.tif", rgb_values())
     write_raster(tile.parent / ".partial-third" / "thermal.tif", np.ones(SHAPE, np.float32))
-    write_raster(tile / "thermal.tif", np.ones(SHAPE, np.float32))
+    write_raster(tile / "thermal.tif", np.full(SHAPE, 250, np.float32))
     with pytest.warns(UserWarning, match=r"1 of 2 tiles lack one of .*other has not thermal\.tif"):
         dataset = GlacierRasters(tile.parent, [RGB, "thermal"])
     assert [t.name for t in dataset.tiles] == ["tile"]

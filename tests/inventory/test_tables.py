@@ -306,7 +306,7 @@ def tile(tmp_path) -> Path:
         folder = tmp_path / "tiles" / name
         optical = rng.random((6, 40, 50), dtype=np.float32)
         write_raster(folder / "optical.tif", optical, region="HMA")
-        write_raster(folder / "dem.tif", rng.random((1, 40, 50), dtype=np.float32))
+        write_raster(folder / "dem.tif", 1000 + rng.random((1, 40, 50), dtype=np.float32))
         write_raster(folder / "outlines.tif", rng.integers(0, 2, (40, 50), dtype=np.uint8))
     return tmp_path / "tiles" / "a"
 

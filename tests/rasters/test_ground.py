@@ -121,7 +121,7 @@ def test_aspect_on_a_grid_that_is_turned(write_raster):
     for transform in (turned, south_up):
         rows, cols = np.mgrid[:20, :25] + 0.5
         x = transform.a * cols + transform.b * rows
-        falls_west = x.astype(np.float32)
+        falls_west = (1000 + x).astype(np.float32)
         path = write_raster("dem.tif", falls_west, transform=transform)
         with Scene({"dem": path}, (DEM,)) as scene:
             aspect = scene.read_terrain(scene.bounds).aspect

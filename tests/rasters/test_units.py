@@ -9,7 +9,6 @@ from glavitu.errors import InputError
 from glavitu.features import CO_POL_SAR, DEM, IN_SAR, OPTICAL, THERMAL, FeatureGroup
 from glavitu.rasters.scene import Scene
 from glavitu.rasters.units import Units, units_of
-from glavitu.windows import Window
 
 RNG = np.random.default_rng(0)
 #: A grid on which the rasters here are averaged two by two.
@@ -69,7 +68,7 @@ def test_decibels_become_linear_before_they_are_averaged(write_raster):
     linear = 10 ** (decibels / 10)
     units = {"co_pol_sar": Units(decibels=True)}
     np.testing.assert_allclose(values_of(path, CO_POL_SAR, units=units), linear, rtol=1e-5)
-    with Scene({"co_pol_sar": path}, (CO_POL_SAR,)) as scene:
+    with Scene({"co_pol_sar": path}, (CO_POL_SAR,), units=units) as scene:
         grid = scene.grid._replace(transform=COARSE, shape=(10, 15))
     means = linear.reshape(2, 10, 2, 15, 2).mean(axis=(2, 4))
     found = values_of(path, CO_POL_SAR, units=units, grid=grid)
@@ -116,23 +115,18 @@ def test_slope_in_percent(write_raster):
         np.testing.assert_allclose(found[1], np.degrees(np.arctan(percent / 100)), rtol=1e-5)
 
 
-def test_slope_above_90_is_told_once_and_kept(write_raster):
+def test_slope_in_percent_that_is_not_named_is_an_error(write_raster):
     dem = np.stack([np.full((20, 30), 4000.0), RNG.uniform(0, 250, (20, 30))]).astype(np.float32)
     path = write_raster("dem.tif", dem)
-    with Scene({"dem": path}, (DEM,)) as scene:
-        with pytest.warns(UserWarning, match=r"dem\.tif: slope goes above 90.*--slope-percent"):
-            scene.read(Window(0, 0, 5, 30))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            scene.read(Window(5, 0, 5, 30))
-        np.testing.assert_array_equal(scene.read_group(DEM, scene.bounds), dem)
+    with pytest.raises(InputError, match=r"dem\.tif: dem \(slope\).* --slope-percent"):
+        values_of(path, DEM)
 
 
-def test_coherence_beyond_1_is_told(write_raster):
+def test_coherence_in_percent_that_is_not_named_is_an_error(write_raster):
     percent = RNG.uniform(0, 100, (2, 20, 30)).astype(np.float32)
     percent[:, :15] /= 200
     path = write_raster("insar.tif", percent)
-    with pytest.warns(UserWarning, match=r"insar\.tif: coherence.*--scale in_sar=0\.01"):
+    with pytest.raises(InputError, match=r"insar\.tif: in_sar.*--scale in_sar=0\.01"):
         values_of(path, IN_SAR)
 
 
@@ -141,21 +135,24 @@ def test_coherence_beyond_1_is_told(write_raster):
     [
         (OPTICAL, [(-0.02, 1.8)] * 6),
         (DEM, [(-100, 8848), (0, 89)]),
-        (CO_POL_SAR, [(-0.3, 40)] * 2),
+        (CO_POL_SAR, [(-0.3, 15)] * 2),
         (IN_SAR, [(0, 1)] * 2),
         (THERMAL, [(190, 330)]),
     ],
 )
 def test_the_units_asked_for_raise_no_alarm(write_raster, group, channels):
     values = np.stack([RNG.uniform(low, high, (30, 30)) for low, high in channels])
-    values[:, 7] = 60_000  # single bad pixels do not end a run
-    values[:, 11] = -9999
-    if group in (DEM, IN_SAR):
-        values[:, [7, 11]] = 0
-    path = write_raster("a.tif", values.astype(np.float32))
+    values = values.astype(np.float32)
+    path = write_raster("a.tif", values)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        values_of(path, group)
+        np.testing.assert_array_equal(values_of(path, group), values)
+    values[:, 7] = 60_000
+    values[:, 11] = -9999
+    path = write_raster("b.tif", values)
+    values[:, [7, 11]] = np.nan
+    with pytest.warns(UserWarning, match=r"b\.tif: .* taken as missing; say so with --nodata"):
+        np.testing.assert_array_equal(values_of(path, group), values)
 
 
 def test_groups_of_ones_own_may_have_any_units(write_raster):
