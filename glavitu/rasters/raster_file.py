@@ -294,7 +294,7 @@ class RasterFile:
         low, high = self.group.possible[self.channels[number]]
         option = SLOPE if channel == SLOPE else self.group.name
         self.files.said(
-            ("impossible", self.group.name, channel),
+            impossible_kind(self.group, channel),
             f"{self.name}: {self.group.name} ({channel}) has values such as {value:.7g}, but it "
             f"lies between {low:g} and {high:g}: they are taken as missing. If they mean missing, "
             f"say so with --nodata {option}={self.units[number].stored(value):.7g}; if the unit is "
@@ -353,6 +353,11 @@ class RasterFile:
                 f"they are taken as missing. Say so with --nodata {self.group.name}=0, or "
                 f"--nodata {self.group.name}=none if they are data",
             )
+
+
+def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:
+    """Return the kind of a warning of values that a channel cannot have."""
+    return "impossible", group.name, channel
 
 
 def _name(dataset: Any, band: int) -> str | None:

@@ -216,7 +216,7 @@ def _in_order(file: RasterFile, group: FeatureGroup) -> RasterFile:
             "rio edit-info does",
         )
         return file.part(order)
-    odd = contradictions(group, file.names) if order is None else []
+    odd = contradictions(group, file.names)
     if odd:
         number, name = odd[0]
         file.files.said(

@@ -4,7 +4,7 @@ One place decides. What is impossible, or nearly surely in another unit, is an e
 unusual is a warning.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from glavitu.arrays import FloatArray
 from glavitu.features import FEATURES, IN_SAR, OPTICAL, THERMAL, FeatureGroup
-from glavitu.rasters.raster_file import RasterFile
+from glavitu.rasters.raster_file import RasterFile, impossible_kind
 from glavitu.rasters.units import SLOPE
 from glavitu.windows import Window
 
 #: Fewer values than these tell nothing of what is usual.
 ENOUGH = 64
 
-#: Share of a channel's values that tells which unit it is in.
+#: Share of a channel's values that tells what all are.
 MOST = 0.5
 
 #: Share of values that cannot be and are of many kinds, above which the unit is wrong; below, they
@@ -44,13 +44,14 @@ class Finding(NamedTuple):
 
     Attributes:
         file: Its name.
-        kind: What kind of finding it is, the same for all files that have it.
+        kind: What kind of finding it is, the same for all files that have it, and for the warning
+            that reading gives.
         problem: What was found, what was expected, and what to do.
         error: Whether a model cannot use the values.
     """
 
     file: str
-    kind: str
+    kind: Hashable
     problem: str
     error: bool
 
@@ -178,10 +179,11 @@ def _impossible(look: Look) -> Iterator[Finding]:
     alike = sum(most[:2]) >= ALIKE * count
     one = max(look.impossible, key=lambda value: look.impossible[value])
     expected = f"it lies between {low:g} and {high:g}"
-    median = float(np.median(np.repeat(*_pairs(look.impossible))))
+    median = float(np.median(np.repeat(list(look.impossible), list(look.impossible.values()))))
     # Some models of the ground go on below the sea.
     below_the_sea = look.channel == "elevation" and -12_000 < median < low
-    if share > MOST or (share > OUTLIERS and not alike and not below_the_sea):
+    nothing_else = count == look.known
+    if nothing_else or (share > OUTLIERS and not alike and not below_the_sea):
         yield Finding(
             file,
             f"unit of {look.what}",
@@ -190,18 +192,20 @@ def _impossible(look: Look) -> Iterator[Finding]:
             True,
         )
         return
-    numbers = look.file.units[look.number]
-    yield Finding(
-        file,
-        f"missing values of {look.what}" if alike else f"outliers of {look.what}",
-        f"{look.what} is {one:.7g} in {_percent(look.impossible[one] / look.known)} of its pixels, "
-        f"but {expected}: such values are taken as missing; say so with --nodata "
-        f"{look.option}={numbers.stored(one):.7g} (nodata of {look.option} in Python and YAML)"
-        if alike
-        else f"{look.what} has values such as {one:.7g} in {_percent(share)} of its pixels, but "
-        f"{expected}: such values are taken as missing; look at the file there",
-        False,
-    )
+    stored = look.file.units[look.number].stored(one)
+    if alike:
+        problem = (
+            f"{look.what} is {one:.7g} in {_percent(look.impossible[one] / look.known)} of its "
+            f"pixels, but {expected}: such values are taken as missing; say so with --nodata "
+            f"{look.option}={stored:.7g} (nodata of {look.option} in Python and YAML)"
+        )
+    else:
+        problem = (
+            f"{look.what} has values such as {one:.7g} in {_percent(share)} of its pixels, but "
+            f"{expected}: such values are taken as missing; look at the file there, or say with "
+            f"--nodata {look.option}=VALUE what means missing"
+        )
+    yield Finding(file, impossible_kind(look.group, look.channel), problem, False)
 
 
 def _another_unit(look: Look, median: float) -> str:
@@ -220,7 +224,7 @@ def _another_unit(look: Look, median: float) -> str:
         )
     if look.group.transform == "log10":
         return f"if sigma0 is in decibels, give --decibels, else --scale {name}=SCALE; {general}"
-    if look.group.name == IN_SAR.name:
+    if look.group.name == IN_SAR.name and median > 0:
         factor = 0.01 if median <= 100 else 1 / 255
         return (
             f"if coherence is stored in whole numbers, give --scale {name}={factor:.4g}; {general}"
@@ -384,10 +388,6 @@ def _far_below(looks: Sequence[Look], samples: Sequence[FloatArray]) -> str:
         f"scene are far above that; the scale ({scale:g}) seems to be in the values already: give "
         f"--scale {look.option}=1, or the scale that belongs to them"
     )
-
-
-def _pairs(counts: dict[float, int]) -> tuple[list[float], list[int]]:
-    return list(counts), list(counts.values())
 
 
 def _percent(share: float) -> str:
