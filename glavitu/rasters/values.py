@@ -251,7 +251,7 @@ def _unusual(looks: Sequence[Look]) -> Iterator[Finding]:
         yield from _unusual_reflectance(looks, samples)
     elif group.transform == "log10":
         yield from _unusual_sigma0(looks, samples)
-    elif group == IN_SAR and max(np.quantile(sample, 0.99) for sample in samples) < FAR_BELOW:
+    elif group == IN_SAR and 0 < max(np.quantile(s, 0.99) for s in samples) < FAR_BELOW:
         yield Finding(file, f"far below of {group.name}", _far_below(looks, samples), True)
     for look, sample in zip(looks, samples, strict=True):
         if look.channel == "elevation":
@@ -286,7 +286,7 @@ def _unusual_reflectance(looks: Sequence[Look], samples: Sequence[FloatArray]) -
             True,
         )
         return
-    if max(np.quantile(sample, 0.99) for sample in samples) < FAR_BELOW:
+    if 0 < max(np.quantile(sample, 0.99) for sample in samples) < FAR_BELOW:
         yield Finding(file, f"far below of {group.name}", _far_below(looks, samples), True)
         return
     if max(below) > 0.1:
@@ -327,7 +327,7 @@ def _unusual_sigma0(looks: Sequence[Look], samples: Sequence[FloatArray]) -> Ite
                 f"if these are amplitudes, square and calibrate them first, or give --scale "
                 f"{look.option}=SCALE"
             )
-        elif np.quantile(sample, 0.99) < 1e-5:
+        elif 0 < np.quantile(sample, 0.99) < 1e-5:
             problem = _far_below([look], [sample])
         else:
             continue

@@ -22,6 +22,7 @@ NAMES = [option.name for option in map_options()]
 #: Another value of each option than the default.
 OTHER = {
     "scales": {"plain": (0.5, 0.0)},
+    "nodata": {"plain": -1.0},
     "decibels": True,
     "slope_percent": True,
     "crs": "EPSG:32644",

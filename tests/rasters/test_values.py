@@ -220,8 +220,17 @@ class TestAnotherUnit:
 class TestUnitsThatFilesTell:
     @pytest.mark.parametrize(
         ("unit", "factor"),
-        [("ft", 0.3048), ("feet", 0.3048), ("US survey foot", 1200 / 3937), ("km", 1000)]
-        + [("cm", 0.01), ("metre", 1), ("m", 1), ("", 1), ("m above geoid", 1)],
+        [
+            ("ft", 0.3048),
+            ("feet", 0.3048),
+            ("US survey foot", 1200 / 3937),
+            ("km", 1000),
+            ("cm", 0.01),
+            ("metre", 1),
+            ("m", 1),
+            ("", 1),
+            ("m above geoid", 1),
+        ],
     )
     def test_of_elevation(self, write_raster, unit, factor):
         path = write_raster("dem.tif", terrain() / np.float32(factor))
