@@ -74,7 +74,7 @@ def transformer(source: rasterio.CRS, target: rasterio.CRS | None = None) -> pyp
         InputError: If there is no way between them.
     """
     try:
-        return pyproj.Transformer.from_crs(_horizontal(source), _horizontal(target), always_xy=True)
+        return pyproj.Transformer.from_crs(_placed(source), _placed(target), always_xy=True)
     except pyproj.exceptions.ProjError as error:
         names = " and ".join(crs.to_string() for crs in (source, target) if crs is not None)
         raise InputError(
@@ -83,8 +83,51 @@ def transformer(source: rasterio.CRS, target: rasterio.CRS | None = None) -> pyp
         ) from error
 
 
-def _horizontal(crs: rasterio.CRS | None) -> pyproj.CRS:
-    return pyproj.CRS.from_epsg(4326) if crs is None else pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
+def _placed(crs: rasterio.CRS | None) -> pyproj.CRS:
+    if crs is None:
+        return pyproj.CRS.from_epsg(4326)
+    flat = pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
+    if not (flat.is_geographic or flat.is_projected):
+        raise InputError(
+            f"the coordinate reference system {flat.name} ({flat.type_name}) places no pixels on a "
+            "map; assign a geographic or projected one, such as EPSG:32645"
+        )
+    return flat
+
+
+@lru_cache(maxsize=256)
+def horizontal(crs: rasterio.CRS) -> rasterio.CRS:
+    """Return the part of a system that places pixels: of a compound one or of three axes, two.
+
+    Systems that differ in the heights alone place pixels alike.
+    """
+    try:
+        whole = pyproj.CRS.from_wkt(crs.to_wkt())
+    except pyproj.exceptions.ProjError:
+        return crs  # :func:`transformer` says what is wrong with it.
+    if len(whole.axis_info) <= 2 or whole.is_geocentric:
+        return crs
+    return rasterio.CRS.from_wkt(whole.to_2d().to_wkt())
+
+
+def full_turn(crs: rasterio.CRS) -> float:
+    """Return the longitudes after which a place comes again, such as 360 degrees or 400 grads.
+
+    Args:
+        crs: Any system; the places of a projected one come once, which is 0.
+    """
+    return 2 * math.pi / float(crs.units_factor[1]) if crs.is_geographic else 0.0
+
+
+def turns_between(x: float, middle: float, turn: float) -> int:
+    """Return how many full turns bring a longitude within half a turn of another.
+
+    Args:
+        x: The longitude; ``x + turn * turns_between(x, middle, turn)`` is the same place.
+        middle: The other.
+        turn: What :func:`full_turn` gives; of 0 there is none.
+    """
+    return -math.floor((x - middle) / turn + 0.5) if turn else 0
 
 
 def check_bounds(bounds: Sequence[float], crs: str) -> tuple[float, float, float, float]:
@@ -150,12 +193,13 @@ def extent_in_words(grid: Any) -> str:
 def grid_differences(one: Any, other: Any) -> list[str]:
     """Describe how the grid of a dataset differs from the first one's, in words."""
     differences = []
-    if one.crs != other.crs:
+    same = horizontal(one.crs) == horizontal(other.crs)
+    if not same:
         differences.append(f"CRS ({other.crs.to_string()} against {one.crs.to_string()})")
     if one.shape != other.shape:
         theirs, ours = (f"{rows} x {columns}" for rows, columns in (other.shape, one.shape))
         differences.append(f"size ({theirs} against {ours} rows x columns)")
-    if one.crs != other.crs:
+    if not same:
         return differences  # Coordinates of two systems cannot be compared.
     # The rest is compared where it shows: in pixels of the first, over the whole raster.
     to_pixels = pixels_between(one, other)
