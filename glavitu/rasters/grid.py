@@ -89,8 +89,9 @@ def _placed(crs: rasterio.CRS | None) -> pyproj.CRS:
     flat = pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
     if not (flat.is_geographic or flat.is_projected):
         raise InputError(
-            f"the coordinate reference system {flat.name} ({flat.type_name}) places no pixels on a "
-            "map; assign a geographic or projected one, such as EPSG:32645"
+            f"the coordinate reference system {crs.to_string()} has no known place on the Earth "
+            f"for pixels (it is a {flat.type_name}); assign a geographic or projected one, such as "
+            "EPSG:32645"
         )
     return flat
 
