@@ -130,6 +130,11 @@ class RasterFile:
             files=files,
         )
 
+    @property
+    def channels(self) -> int:
+        """Number of bands that count."""
+        return len(self.bands)
+
     def check_georeferenced(self) -> None:
         """Check that it has a place on the Earth.
 
