@@ -73,5 +73,5 @@ def pixels_at(pixels: BoolArray, rows: DoubleArray, cols: DoubleArray) -> BoolAr
     inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
     own = np.where(inside, rows, 0).astype(np.intp) * width
     own += np.where(inside, cols, 0).astype(np.intp)
-    found: BoolArray = pixels.reshape(len(pixels), -1).take(own, axis=1)
-    return np.logical_and(found, inside)
+    found = pixels.reshape(len(pixels), -1).take(own, axis=1)
+    return np.asarray(found & inside)
