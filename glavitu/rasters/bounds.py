@@ -8,7 +8,14 @@ import shapely
 
 from glavitu.arrays import DoubleArray, Geometries
 from glavitu.errors import InputError
-from glavitu.rasters.grid import Grid, extent_in_words, full_turn, transformer, turns_between
+from glavitu.rasters.grid import (
+    Grid,
+    crs_name,
+    extent_in_words,
+    full_turn,
+    transformer,
+    turns_between,
+)
 
 #: xmin, ymin, xmax, ymax.
 Bounds = tuple[float, float, float, float]
@@ -51,7 +58,7 @@ def bounds_of(x: DoubleArray, y: DoubleArray, source: rasterio.CRS, target: rast
     x, y = _divided(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
     there_x, there_y = way.transform(x, y)
     if not (np.isfinite(there_x).all() and np.isfinite(there_y).all()):
-        raise NoPlaceError(f"no place in {target.to_string()}")
+        raise NoPlaceError(f"no place in {crs_name(target)}")
     around = False
     if turn:
         closed = np.unwrap(np.append(there_x, there_x[0]), period=turn)
@@ -185,10 +192,16 @@ def beside(bounds: Bounds, other: Bounds, turn: float) -> int:
     return max((0, middle - 1, middle, middle + 1), key=lambda turns: (shared(turns), turns == 0))
 
 
+def beside_grid(bounds: Bounds, grid: Grid) -> Bounds:
+    """Return bounds in a grid's system, moved by the full turns that bring them to the grid."""
+    turn = full_turn(grid.crs)
+    return moved(bounds, turn * beside(bounds, bounds_of_grid(grid, grid.crs), turn))
+
+
 def no_place(name: str, grid: Grid, crs: rasterio.CRS) -> InputError:
     """Return the error of a raster that a system has no place for."""
     return InputError(
-        f"{name} has no place in {crs.to_string()}; it spans {extent_in_words(grid)}. Give a CRS "
+        f"{name} has no place in {crs_name(crs)}; it spans {extent_in_words(grid)}. Give a CRS "
         "that is made for the region"
     )
 

@@ -76,7 +76,7 @@ def transformer(source: rasterio.CRS, target: rasterio.CRS | None = None) -> pyp
     try:
         return pyproj.Transformer.from_crs(_placed(source), _placed(target), always_xy=True)
     except pyproj.exceptions.ProjError as error:
-        names = " and ".join(crs.to_string() for crs in (source, target) if crs is not None)
+        names = " and ".join(crs_name(crs) for crs in (source, target) if crs is not None)
         raise InputError(
             f"the coordinate reference system {names} has no known place on the Earth ({error}); "
             "assign a geographic or projected one, such as EPSG:32645"
@@ -89,7 +89,7 @@ def _placed(crs: rasterio.CRS | None) -> pyproj.CRS:
     flat = pyproj.CRS.from_wkt(crs.to_wkt()).to_2d()
     if not (flat.is_geographic or flat.is_projected):
         raise InputError(
-            f"the coordinate reference system {crs.to_string()} has no known place on the Earth "
+            f"the coordinate reference system {crs_name(crs)} has no known place on the Earth "
             f"for pixels (it is a {flat.type_name}); assign a geographic or projected one, such as "
             "EPSG:32645"
         )
@@ -109,6 +109,17 @@ def horizontal(crs: rasterio.CRS) -> rasterio.CRS:
     if len(whole.axis_info) <= 2 or whole.is_geocentric:
         return crs
     return rasterio.CRS.from_wkt(whole.to_2d().to_wkt())
+
+
+def crs_name(crs: rasterio.CRS) -> str:
+    """Return what a system is called, such as ``EPSG:32645``, for messages."""
+    text = str(crs.to_string())
+    if len(text) < 50:
+        return text
+    try:
+        return str(pyproj.CRS.from_wkt(crs.to_wkt()).name)
+    except pyproj.exceptions.ProjError:
+        return f"{text[:50]}..."
 
 
 def full_turn(crs: rasterio.CRS) -> float:
@@ -187,7 +198,7 @@ def extent_in_words(grid: Any) -> str:
     x, y = Grid(grid.crs, grid.transform, grid.shape).outline(2)
     return (
         f"x {np.min(x):.7g} to {np.max(x):.7g}, y {np.min(y):.7g} to {np.max(y):.7g} "
-        f"({grid.crs.to_string()})"
+        f"({crs_name(grid.crs)})"
     )
 
 
@@ -196,14 +207,17 @@ def grid_differences(one: Any, other: Any) -> list[str]:
     differences = []
     same = horizontal(one.crs) == horizontal(other.crs)
     if not same:
-        differences.append(f"CRS ({other.crs.to_string()} against {one.crs.to_string()})")
+        differences.append(f"CRS ({crs_name(other.crs)} against {crs_name(one.crs)})")
     if one.shape != other.shape:
         theirs, ours = (f"{rows} x {columns}" for rows, columns in (other.shape, one.shape))
         differences.append(f"size ({theirs} against {ours} rows x columns)")
     if not same:
         return differences  # Coordinates of two systems cannot be compared.
     # The rest is compared where it shows: in pixels of the first, over the whole raster.
-    to_pixels = pixels_between(one, other)
+    turn = full_turn(one.crs)
+    there = turn * turns_between(other.transform.c, one.transform.c, turn)
+    moved = Affine.translation(there, 0) @ other.transform if there else other.transform
+    to_pixels = pixels_between(one, Grid(one.crs, moved, other.shape))
     drift = np.abs(to_pixels[:2, :2] - np.eye(2)) * max(one.shape)
     if drift.max() > GRID_TOLERANCE:
         differences.append(

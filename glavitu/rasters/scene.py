@@ -292,7 +292,7 @@ class Scene:
         longitude, latitude = self._ground.degrees(
             np.array([window.row + window.height / 2]), np.array([window.col + window.width / 2])
         )
-        return float(longitude[0]), float(latitude[0])
+        return (float(longitude[0]) + 180) % 360 - 180, float(latitude[0])
 
     def pixel_size(self, row: int, rows: int) -> tuple[DoubleArray, DoubleArray]:
         """Width and height of the pixels of some rows in metres, see :meth:`Ground.pixel_size`."""

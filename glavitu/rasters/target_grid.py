@@ -34,6 +34,7 @@ from glavitu.rasters.grid import (
     Grid,
     check_bounds,
     coordinates,
+    crs_name,
     full_turn,
     horizontal,
     transformer,
@@ -164,7 +165,7 @@ def check_writable(crs: rasterio.CRS) -> None:
             kept = None
     if kept is None or not _same_places(kept, crs):
         raise InputError(
-            f"a GeoTIFF cannot hold the coordinate reference system {crs.to_string()}; choose "
+            f"a GeoTIFF cannot hold the coordinate reference system {crs_name(crs)}; choose "
             "another one for the map (--crs), such as EPSG:32645"
         )
 
@@ -238,7 +239,7 @@ def _area_of_interest(path: str, crs: rasterio.CRS, covered: Bounds) -> Bounds:
         return bounds_of_rings(rings, own, crs, covered)
     except NoPlaceError as error:
         raise InputError(
-            f"{path}: its polygons have no place in {crs.to_string()}; give those of the scene's "
+            f"{path}: its polygons have no place in {crs_name(crs)}; give those of the scene's "
             "region, or another CRS"
         ) from error
 
@@ -250,7 +251,7 @@ def _check_overlap(wanted: Bounds, covered: Bounds, name: str, crs: rasterio.CRS
             for xmin, ymin, xmax, ymax in (wanted, covered)
         )
         raise InputError(
-            f"{name}: no overlap with the rasters. In {crs.to_string()} the area spans {theirs}; "
+            f"{name}: no overlap with the rasters. In {crs_name(crs)} the area spans {theirs}; "
             f"the rasters span {ours}. Give an area of the same place"
         )
 
@@ -269,11 +270,11 @@ def _snapped(crs: rasterio.CRS, lattice: Affine, bounds: Bounds) -> Grid:
     if max(height, width) > LONGEST:
         raise InputError(
             f"pixels of {size} would make {height} rows and {width} columns; the resolution is in "
-            f"units of {crs.to_string()}, give a larger one"
+            f"units of {crs_name(crs)}, give a larger one"
         )
     if lattice.a > 2 * (xmax - xmin) and -lattice.e > 2 * (ymax - ymin):
         raise InputError(
             f"the whole area, {xmax - xmin:.6g} x {ymax - ymin:.6g}, would be within a pixel of "
-            f"{size}; the resolution is in units of {crs.to_string()}, give a smaller one"
+            f"{size}; the resolution is in units of {crs_name(crs)}, give a smaller one"
         )
     return Grid(crs, lattice @ Affine.translation(col, row), (height, width))

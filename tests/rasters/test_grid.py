@@ -4,7 +4,15 @@ import rasterio
 from rasterio.transform import from_origin
 
 from glavitu.errors import InputError
-from glavitu.rasters.grid import Grid, full_turn, horizontal, transformer, turns_between
+from glavitu.features import FeatureGroup
+from glavitu.rasters.grid import (
+    Grid,
+    full_turn,
+    grid_differences,
+    horizontal,
+    transformer,
+    turns_between,
+)
 from glavitu.rasters.scene import Scene
 
 
@@ -44,8 +52,6 @@ def test_a_system_without_a_plane_is_refused(crs):
 
 
 def test_rasters_that_differ_in_heights_alone_are_on_one_grid(write_raster, plain):
-    from glavitu.features import FeatureGroup
-
     other = FeatureGroup("other", ("value",), (0.0,), (1.0,))
     values = np.ones((9, 9), dtype=np.float32)
     files = {
@@ -62,3 +68,23 @@ def test_the_outline_of_a_grid():
     grid = Grid(rasterio.CRS.from_epsg(32632), from_origin(100, 200, 10, 20), (3, 4))
     x, y = grid.outline(2)
     assert (x.min(), x.max(), y.min(), y.max()) == (100, 140, 140, 200)
+
+
+@pytest.mark.parametrize("turns", [-1, 1, 2])
+def test_grids_some_turns_apart_are_one(write_raster, plain, turns):
+    degrees = rasterio.CRS.from_epsg(4326)
+    one = Grid(degrees, from_origin(-175, 70, 0.01, 0.01), (9, 9))
+    other = Grid(degrees, from_origin(-175 + 360 * turns, 70, 0.01, 0.01), (9, 9))
+    assert grid_differences(one, other) == []
+    assert grid_differences(one, other._replace(shape=(9, 8)))
+    half = Grid(degrees, from_origin(-175 + 180, 70, 0.01, 0.01), (9, 9))
+    assert "origin" in grid_differences(one, half)[0]
+    pair = [
+        write_raster(f"{n}.tif", np.full((9, 9), n, np.float32), degrees, grid.transform)
+        for n, grid in enumerate((one, other))
+    ]
+    other_group = FeatureGroup("other", ("value",), (0.0,), (1.0,))
+    with Scene({"plain": pair[0], "other": pair[1]}, (plain, other_group)) as scene:
+        assert (scene.read_group(other_group, scene.bounds) == 1).all()
+    with Scene({"plain": pair[1], "other": pair[0]}, (plain, other_group)) as scene:
+        assert scene.centre(scene.bounds)[0] == pytest.approx(-174.955)
