@@ -13,6 +13,7 @@ from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
     full_turn,
+    horizontal,
     pixels_between,
 )
 from glavitu.rasters.raster_file import RasterFile
@@ -115,13 +116,15 @@ class Mosaic:
 
     Attributes:
         grid: The target.
-        channels: Number of bands.
+        bands: Numbers of the first file's bands.
+        channels: How many there are.
         scaled: Whether all hold values in the model's range already.
     """
 
     def __init__(self, files: Sequence[RasterFile], grid: Grid, alone: bool = False) -> None:
         self.grid = grid
-        self.channels = files[0].channels
+        self.bands = files[0].bands
+        self.channels = len(self.bands)
         self.scaled = all(file.scaled for file in files)
         self._alone = alone
         self._moved = {turned: file for file in files for turned in turns_of(file, grid)}
@@ -172,25 +175,25 @@ class Mosaic:
 
 
 def turns_of(file: RasterFile, grid: Grid) -> list[RasterFile]:
-    """Return a file as often as it comes where a grid is, moved by full turns.
+    """Return a file as often as it comes where a grid is, moved by full turns, without heights.
 
     Args:
         file: The file.
         grid: The target.
 
     Returns:
-        The file itself where it is not in degrees; two where it goes around the Earth and the grid
+        One where it is not in degrees; two where it goes around the Earth and the grid
         lies across its seam; none that lies elsewhere.
     """
     turn = full_turn(file.grid.crs)
     if not turn:
-        return [file]
+        return [_moved(file, 0.0)]
     x, _ = file.grid.outline(2)
-    if grid.crs == file.grid.crs:
+    if grid.crs == horizontal(file.grid.crs):
         wanted = grid.outline(2)[0]
         left, right = float(np.min(wanted)), float(np.max(wanted))
     else:
-        middle = middle_longitude(grid, file.grid.crs)
+        middle = middle_longitude(grid, horizontal(file.grid.crs))
         left, right = middle - turn / 2, middle + turn / 2
     margin = abs(file.grid.transform.a) + abs(file.grid.transform.b)
     first = math.ceil((left - margin - float(np.max(x))) / turn)
@@ -201,8 +204,9 @@ def turns_of(file: RasterFile, grid: Grid) -> list[RasterFile]:
 
 
 def _moved(file: RasterFile, by: float) -> RasterFile:
-    there = Affine.translation(by, 0) @ file.grid.transform if by else file.grid.transform
-    return replace(file, grid=file.grid._replace(transform=there))
+    crs, there, shape = file.grid
+    there = Affine.translation(by, 0) @ there if by else there
+    return replace(file, grid=Grid(horizontal(crs), there, shape))
 
 
 def _placed(files: Sequence[RasterFile], grid: Grid, alone: bool) -> list[Aligned | Neighbours]:

@@ -15,7 +15,7 @@ from rasterio.errors import RasterioError
 from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
 from glavitu.files import is_local
-from glavitu.rasters.grid import Grid, check_georeferenced, horizontal
+from glavitu.rasters.grid import Grid, check_georeferenced
 from glavitu.rasters.units import Units
 from glavitu.windows import Window
 
@@ -116,7 +116,7 @@ class RasterFile:
         bytes_per_row = dataset.width * dataset.block_shapes[0][0] * dataset.count
         return cls(
             name=name,
-            grid=Grid(dataset.crs and horizontal(dataset.crs), dataset.transform, dataset.shape),
+            grid=Grid(dataset.crs, dataset.transform, dataset.shape),
             bands=bands,
             units=tuple(
                 Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
@@ -129,11 +129,6 @@ class RasterFile:
             block_row_bytes=bytes_per_row * np.dtype(dataset.dtypes[0]).itemsize,
             files=files,
         )
-
-    @property
-    def channels(self) -> int:
-        """Number of bands that count."""
-        return len(self.bands)
 
     def check_georeferenced(self) -> None:
         """Check that it has a place on the Earth.

@@ -18,6 +18,7 @@ from glavitu.rasters.grid import (
     Grid,
     extent_in_words,
     grid_differences,
+    horizontal,
     transformer,
 )
 from glavitu.rasters.ground import Ground
@@ -132,6 +133,7 @@ class Scene:
         for file in files:
             _check_place(file)
         self.grid = files[0].grid if grid is None else grid
+        self.grid = self.grid._replace(crs=horizontal(self.grid.crs))
         self.crs, self.transform = self.grid.crs, self.grid.transform
         self.height, self.width = self.grid.shape
         self.tags = files[0].tags

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ def _describe(names: Sequence[str]) -> list[RasterFile]:
             file.check_georeferenced()
     finally:
         opened.close()
-    return files
+    # Heights do not matter for a place.
+    flat = [file.grid._replace(crs=horizontal(file.grid.crs)) for file in files]
+    return [replace(file, grid=grid) for file, grid in zip(files, flat, strict=True)]
 
 
 def _crs(given: Any) -> rasterio.CRS:

@@ -45,7 +45,7 @@ class Source(Protocol):
 
     Attributes:
         grid: Their place.
-        channels: Number of bands.
+        bands: Numbers of their bands.
     """
 
     @property
@@ -53,11 +53,11 @@ class Source(Protocol):
         """Their place."""
 
     @property
-    def channels(self) -> int:
-        """Number of bands."""
+    def bands(self) -> tuple[int, ...]:
+        """Numbers of their bands."""
 
     def read(self, window: Window) -> FloatArray:
-        """Read a window inside the grid, float32 (channels, h, w), NaN where missing."""
+        """Read a window inside the grid, float32 (bands, h, w), NaN where missing."""
 
 
 class Warped:
@@ -91,7 +91,7 @@ class Warped:
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the extent, float32 (bands, h, w), NaN where missing."""
         result = np.full(
-            (self.source.channels, window.height, window.width), np.nan, dtype=np.float32
+            (len(self.source.bands), window.height, window.width), np.nan, dtype=np.float32
         )
         for tile in _tiles(window, self.samples):
             top, left = tile.row - window.row, tile.col - window.col
