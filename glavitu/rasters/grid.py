@@ -17,6 +17,9 @@ from glavitu.errors import InputError
 #: Grids are one where their corners lie within this fraction of a pixel of each other.
 GRID_TOLERANCE = 0.01
 
+#: Metres from the origin of a projection to where nothing on the Earth is, whatever it is.
+FARTHEST = 1e9
+
 
 class Grid(NamedTuple):
     """What places pixels on the Earth; open rasters have the same attributes.
@@ -176,7 +179,14 @@ def check_georeferenced(path: str | Path, grid: Any) -> None:
     Raises:
         InputError: If it has none.
     """
-    if grid.crs is None and getattr(grid, "gcps", ([], None))[0]:
+    unplaced = grid.crs is None or grid.transform.is_identity
+    if unplaced and getattr(grid, "rpcs", None):
+        raise InputError(
+            f"{path} is as its sensor saw it and has rational polynomials (RPC) that place it; "
+            f"orthorectify it first, for example: gdalwarp -rpc -to RPC_DEM=dem.tif -t_srs "
+            f"EPSG:32645 {path} OUTPUT"
+        )
+    if unplaced and getattr(grid, "gcps", ([], None))[0]:
         raise InputError(
             f"{path} has ground control points, but no pixel grid yet; warp it to one first, for "
             f"example: gdalwarp -tps -t_srs EPSG:32645 {path} OUTPUT"
@@ -191,6 +201,37 @@ def check_georeferenced(path: str | Path, grid: Any) -> None:
             f"{path} has no position (its geotransform is not set); georeference it first, for "
             "example with gdal_translate -a_ullr"
         )
+    problem = _impossible(grid.crs, grid.transform, grid.shape)
+    if problem:
+        raise InputError(
+            f"{path} has {problem}; write its geotransform again, for example with gdal_translate "
+            "-a_ullr, or its coordinate reference system (-a_srs)"
+        )
+
+
+def _impossible(crs: rasterio.CRS, transform: Affine, shape: tuple[int, int]) -> str:
+    """Say why pixels cannot be on the Earth where a transform puts them; nothing if they can."""
+    a, b, c, d, e, f = transform[:6]
+    numbers = ", ".join(f"{number:g}" for number in (c, a, b, f, d, e))
+    if not all(map(math.isfinite, transform[:6])):
+        return f"a position that is no number (geotransform {numbers})"
+    across, down = math.hypot(a, d), math.hypot(b, e)
+    if not across * down or abs(a / across * e / down - b / down * d / across) < 1e-9:
+        return f"pixels without an area (geotransform {numbers})"
+    x, y = Grid(crs, transform, shape).outline(2)
+    place = f"x {x.min():g} to {x.max():g}, y {y.min():g} to {y.max():g} ({crs_name(crs)})"
+    if crs.is_geographic:
+        turn, edge = full_turn(crs), max(across, down)
+        # Grids of points, which reach half a pixel beyond, are common.
+        if np.abs(y).max() > turn / 4 + edge or np.abs(x).max() > 2 * turn + edge:
+            return f"a place that cannot be in degrees, {place}"
+    elif crs.is_projected and max(np.abs(x).max(), np.abs(y).max()) > (
+        FARTHEST / crs.linear_units_factor[1]
+    ):
+        return f"a place that is nowhere on the Earth, {place}"
+    if min(across, down) < 1e-12 * max(abs(c), abs(f), 1e-3):
+        return f"pixels too small to be told apart (geotransform {numbers})"
+    return ""
 
 
 def extent_in_words(grid: Any) -> str:

@@ -4,18 +4,16 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
-from glavitu.files import is_local
 from glavitu.rasters.grid import Grid, check_georeferenced
+from glavitu.rasters.opening import open_dataset, reason
 from glavitu.rasters.units import Units
 from glavitu.windows import Window
 
@@ -47,18 +45,7 @@ class OpenFiles:
         if name in self._datasets:
             self._datasets.move_to_end(name)
             return self._datasets[name]
-        local = is_local(name)
-        if local and not Path(name).exists():
-            raise InputError(f"{name} does not exist; check the path")
-        try:
-            dataset = rasterio.open(Path(name) if local else name)
-        except RasterioError as error:
-            remedy = (
-                "give a GeoTIFF, and if it is one, it seems damaged: download or write it again"
-                if local
-                else "check the name, and that what it names can be reached from here"
-            )
-            raise InputError(f"{name} cannot be read as a raster ({error}); {remedy}") from error
+        dataset = open_dataset(name)
         while len(self._datasets) >= OPEN_FILES:
             self._datasets.popitem(last=False)[1].close()
         self._datasets[name] = dataset
@@ -122,7 +109,9 @@ class RasterFile:
                 Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
             ),
             alpha=frozenset(
-                band for band in bands if dataset.colorinterp[band - 1] == ColorInterp.alpha
+                band
+                for band, colour in zip(bands, dataset.colorinterp, strict=True)
+                if colour == ColorInterp.alpha
             ),
             scaled=scaled,
             tags=tags,
@@ -136,8 +125,9 @@ class RasterFile:
         Raises:
             InputError: If it has none.
         """
-        # Only where there is no CRS does the file itself tell why.
-        check_georeferenced(self.name, self.grid if self.grid.crs else self.files.get(self.name))
+        # Only where there is no place does the file itself tell why.
+        placed = self.grid.crs and not self.grid.transform.is_identity
+        check_georeferenced(self.name, self.grid if placed else self.files.get(self.name))
 
     def holding(self, bands: int) -> "RasterFile | None":
         """Return the file with this number of bands that are data; None if it has another.
@@ -219,7 +209,7 @@ class RasterFile:
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row} to {last_row} "
-                f"({error}); it seems damaged, download or write it again"
+                f"({reason(error)}); it seems damaged, download or write it again"
             ) from error
         return filled
 

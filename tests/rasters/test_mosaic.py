@@ -208,7 +208,7 @@ class TestLongitudes:
         there = from_origin(west, north, pixel, pixel)
         return write_raster(name, values.astype(np.float32), rasterio.CRS.from_epsg(crs), there)
 
-    @pytest.mark.parametrize("turns", [-1, 1, 2])
+    @pytest.mark.parametrize("turns", [-2, -1, 1])
     @pytest.mark.parametrize("shift", [0, 0.2])
     def test_a_file_some_turns_away_is_found(self, write_raster, plain, turns, shift):
         near = self.earth(write_raster, "near.tif", 10.0, 60)
