@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from glavitu.cli.own_model import read_model
-from glavitu.cli.parsers import end, explain_unknown
+from glavitu.cli.parsers import end, explain_unknown, take_negative_numbers
 from glavitu.cli.shipped import find_config
 from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
@@ -38,6 +38,10 @@ DESCRIPTION = (
 
 class Parser(ArgumentParser):
     """Says what is wrong in a line, as the parsers of all commands do."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        take_negative_numbers(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with a message.

@@ -32,7 +32,7 @@ from glavitu.callbacks import (
 )
 from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
-from glavitu.cli.parsers import end, explain_unknown, say_renamed
+from glavitu.cli.parsers import end, explain_unknown, say_renamed, take_negative_numbers
 from glavitu.cli.quiet import quieten_lightning
 from glavitu.cli.shipped import find_config
 from glavitu.datamodules import GlacierDataModule
@@ -74,6 +74,10 @@ class ConfigFile(ActionConfigFile):
 
 class Parser(LightningArgumentParser):
     """Says what is wrong without the usage, which is longer than a screen."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        take_negative_numbers(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with a message that names options as they are given.

@@ -16,9 +16,16 @@ OTHER_NAMES = {"--ckpt_path": "--checkpoint", "--elevation": "--dem"}
 #: How messages of argparse, jsonargparse and Lightning name an option or key that is unknown.
 UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|[Oo]ption|[Kk]ey) ['\"]?([-\w.]+)")
 
+#: What is a value, though it starts with a dash.
+NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?(,.*)?$|-(inf|nan)$", re.IGNORECASE)
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in a line, without the usage, and what may have been meant."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        take_negative_numbers(self)
 
     def error(self, message: str) -> NoReturn:
         """End with a message.
@@ -43,6 +50,15 @@ class Parser(argparse.ArgumentParser):
                 continue
             if not (self.allow_abbrev and any(name.startswith(option) for name in known)):
                 self.error(f"there is no option {option}{did_you_mean(option, known)}")
+
+
+def take_negative_numbers(parser: argparse.ArgumentParser) -> None:
+    """Let a parser know every negative number as one: argparse takes -2.4e6 for an option.
+
+    Args:
+        parser: The parser.
+    """
+    parser._negative_number_matcher = NEGATIVE_NUMBER
 
 
 def end(message: str, command: str) -> NoReturn:

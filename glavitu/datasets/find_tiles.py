@@ -27,6 +27,7 @@ from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.files import Name, is_local
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from glavitu.rasters.bounds import beside_grid
 from glavitu.rasters.grid import Grid, check_bounds
 from glavitu.rasters.raster_file import Said
 from glavitu.rasters.scene import Scene
@@ -204,7 +205,9 @@ def _describe(
     with Scene(files, groups, units=units, said=said) as scene:
         extent: Window | None = scene.bounds
         if bounds is not None:
-            extent = intersection(scene.bounds, pixels(scene.transform, *bounds))
+            xmin, ymin, xmax, ymax = check_bounds(bounds, "the rasters' CRS")
+            wanted = beside_grid((xmin, ymin, xmax, ymax), scene.grid)
+            extent = intersection(scene.bounds, pixels(scene.transform, *wanted))
         if extent is None:
             return None
         empty = scene.files_without_data()

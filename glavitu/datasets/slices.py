@@ -10,13 +10,13 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
-from rasterio.warp import transform_bounds
 
 from glavitu.datasets.sample import Sample
 from glavitu.datasets.samplers import TileWindow
 from glavitu.datasets.tile import Tile
 from glavitu.datasets.torchgeo_api import RasterDataset
 from glavitu.errors import InputError
+from glavitu.rasters.bounds import bounds_of
 from glavitu.windows import Window
 
 #: Slices of x, y and time; the step is the size of a pixel, and 1 for time.
@@ -58,7 +58,8 @@ def tile_index(tiles: Sequence[Tile]) -> gpd.GeoDataFrame:
         x, y = window_slices(tile.transform, tile.extent)
         box = (x.start, y.start, x.stop, y.stop)
         if tile.crs != crs:
-            box = transform_bounds(tile.crs, crs, *box)
+            corners = np.array([x.start, x.stop, x.stop, x.start]), np.repeat([y.start, y.stop], 2)
+            box = bounds_of(*corners, tile.crs, crs)
         footprints.append(shapely.box(*box))
     times = [time_of(tile.date) for tile in tiles]
     index = pd.IntervalIndex.from_tuples(times, closed="both", name="datetime")

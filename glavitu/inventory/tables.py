@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import pandas as pd
-from rasterio.transform import array_bounds
-from rasterio.warp import transform_bounds
 from rich.table import Column
 from tqdm import tqdm
 
@@ -43,6 +41,7 @@ from glavitu.inventory.tile_folder import (
     open_raster,
     read_labels,
 )
+from glavitu.rasters.bounds import bounds_of_grid, union
 from glavitu.rasters.raster_file import Said
 from glavitu.regions import region_index, region_name
 from glavitu.terminal import numeric, print_table
@@ -260,7 +259,6 @@ def _folder_row(tile: TileFolder) -> Row:
         except InputError as error:
             raise InputError(f"{first}: tag region: {error}") from None
         glacier = None if labels is None else sum(int(m.sum()) for m in read_labels(labels, scene))
-        bounds = array_bounds(scene.height, scene.width, scene.transform)
         return {
             "split": tile.split,
             "name": tile.name,
@@ -269,7 +267,7 @@ def _folder_row(tile: TileFolder) -> Row:
             "groups": tuple(rasters),
             "pixels": scene.height * scene.width,
             "glacier": glacier,
-            **dict(zip(BOUNDS, transform_bounds(scene.crs, DEGREES, *bounds), strict=True)),
+            **dict(zip(BOUNDS, bounds_of_grid(scene.grid, DEGREES), strict=True)),
         }
 
 
@@ -289,6 +287,8 @@ def _frame(rows: list[Row]) -> pd.DataFrame:
 
 def _total(split: str, region: str, tiles: pd.DataFrame) -> Row:
     labelled = tiles[tiles["glacier"].notna()]
+    # Places on both sides of the 180th meridian are neighbours.
+    bounds = union(list(tiles[list(BOUNDS)].itertuples(index=False)), 360.0)
     counts = Counter(name for groups in tiles["groups"] for name in groups)
     return {
         "split": split,
@@ -299,10 +299,7 @@ def _total(split: str, region: str, tiles: pd.DataFrame) -> Row:
         "glacier_share": labelled["glacier"].sum() / labelled["pixels"].sum()
         if len(labelled)
         else float("nan"),
-        "west": tiles["west"].min(),
-        "south": tiles["south"].min(),
-        "east": tiles["east"].max(),
-        "north": tiles["north"].max(),
+        **dict(zip(BOUNDS, bounds, strict=True)),
     }
 
 

@@ -1,18 +1,23 @@
 """Files side by side: where the first has no data, the next one counts."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from affine import Affine
 
 from glavitu.arrays import FloatArray
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
+    full_turn,
+    horizontal,
     pixels_between,
 )
 from glavitu.rasters.raster_file import RasterFile
-from glavitu.rasters.warping import Warped
+from glavitu.rasters.warping import Warped, middle_longitude
 from glavitu.windows import Window, intersection
 
 
@@ -30,6 +35,15 @@ class Aligned:
     extent: Window
     flipped: bool = False
 
+    @property
+    def files(self) -> tuple[RasterFile, ...]:
+        """The file."""
+        return (self.file,)
+
+    def block_row_bytes(self) -> int:
+        """Return how much memory a row of the file's blocks takes."""
+        return self.file.block_row_bytes
+
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the extent, float32 (bands, h, w), NaN where missing."""
         row = window.row - self.extent.row
@@ -40,30 +54,95 @@ class Aligned:
         return np.ascontiguousarray(values[:, ::-1]) if self.flipped else values
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Files on one lattice, which is not the grid's, read as one file that is warped.
+
+    Attributes:
+        files: The files.
+        extent: Part of the grid beyond which they have nothing.
+        own: The files on their lattice.
+        warped: What is read.
+    """
+
+    files: tuple[RasterFile, ...]
+    extent: Window
+    own: "Mosaic"
+    warped: Warped
+
+    @classmethod
+    def on(
+        cls, files: Sequence[RasterFile], others: Sequence[RasterFile], grid: Grid
+    ) -> "Neighbours | None":
+        """Bring files onto a grid.
+
+        Args:
+            files: Files on one lattice, those that count most first.
+            others: Files of other lattices that may lie beside them.
+            grid: The target.
+
+        Returns:
+            None if they lie elsewhere.
+        """
+        own = Mosaic(files, _lattice(files), alone=True)
+        warped = Warped(own, grid)
+        if others:
+            # A pixel of the grid may reach this far beyond the files.
+            reach = _wider(Window(0, 0, *own.grid.shape), max(warped.samples) + 2)
+            own = Mosaic(files, _part(own.grid, reach), alone=True)
+            warped = Warped(own, grid, Mosaic(others, own.grid, alone=True))
+        return warped.extent and cls(tuple(files), warped.extent, own, warped)
+
+    def read(self, window: Window) -> FloatArray:
+        """Read a window inside the extent, float32 (bands, h, w), NaN where missing."""
+        return self.warped.read(window)
+
+    def block_row_bytes(self) -> int:
+        """Return how much memory a row of the files' blocks takes."""
+        return self.own.block_row_bytes()
+
+
 class Mosaic:
     """Some channels of a group on a grid, from one file or several.
+
+    Neighbours on one lattice are read as one file: what lies between the last pixel of one and the
+    first of the next is interpolated between the two. So it is between neighbours of several
+    lattices, each of which sees the others' pixels beyond its own edge.
 
     Args:
         files: Files with the same number of bands, those that count most first.
         grid: The target.
+        alone: Leave the neighbours of other lattices out of what is interpolated.
 
     Attributes:
-        files: Those of the files that are on the grid.
+        grid: The target.
+        bands: Numbers of the first file's bands.
+        channels: How many there are.
         scaled: Whether all hold values in the model's range already.
     """
 
-    def __init__(self, files: Sequence[RasterFile], grid: Grid) -> None:
+    def __init__(self, files: Sequence[RasterFile], grid: Grid, alone: bool = False) -> None:
         self.grid = grid
-        self.channels = len(files[0].bands)
-        self._placed = [placed for file in files for placed in place(file, grid)]
-        self.files = tuple(dict.fromkeys(placed.file for placed in self._placed))
+        self.bands = files[0].bands
+        self.channels = len(self.bands)
         self.scaled = all(file.scaled for file in files)
+        self._alone = alone
+        self._moved = {turned: file for file in files for turned in turns_of(file, grid)}
+
+    @cached_property
+    def files(self) -> tuple[RasterFile, ...]:
+        """Those of the files that are on the grid."""
+        here = {self._moved[file] for placed in self._placed for file in placed.files}
+        return tuple(file for file in dict.fromkeys(self._moved.values()) if file in here)
+
+    @cached_property
+    def _placed(self) -> list[Aligned | Neighbours]:
+        return _placed(list(self._moved), self.grid, self._alone)
 
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the grid, float32 (channels, h, w), NaN where missing."""
         result: FloatArray | None = None
         for placed in self._placed:
-            assert placed.extent is not None
             part = intersection(window, placed.extent)
             if part is None:
                 continue
@@ -72,8 +151,8 @@ class Mosaic:
                 continue
             if result is None:
                 result = self._nothing(window)
-            top, left = part.row - window.row, part.col - window.col
-            room = result[:, top : top + part.height, left : left + part.width]
+            rows, cols = part.slices_in(window)
+            room = result[:, rows, cols]
             empty = np.isnan(room)
             if empty.any():
                 np.copyto(room, placed.read(part), where=empty)
@@ -85,39 +164,102 @@ class Mosaic:
 
     def block_row_bytes(self) -> int:
         """Return how much memory a row of the files' blocks takes, across the grid."""
-        extents = [placed.extent for placed in self._placed if placed.extent is not None]
-        sizes = [placed.file.block_row_bytes for placed in self._placed]
+        sizes = [(placed.extent, placed.block_row_bytes()) for placed in self._placed]
         return max(
-            sum(
-                size
-                for extent, size in zip(extents, sizes, strict=True)
-                if extent.row <= row < extent.row + extent.height
-            )
-            for row in {extent.row for extent in extents}
+            sum(size for other, size in sizes if other.row <= extent.row < other.row + other.height)
+            for extent, _ in sizes
         )
 
     def _nothing(self, window: Window) -> FloatArray:
         return np.full((self.channels, window.height, window.width), np.nan, dtype=np.float32)
 
 
-def place(file: RasterFile, grid: Grid) -> list[Aligned | Warped]:
-    """Find how a file is read on a grid.
+def turns_of(file: RasterFile, grid: Grid) -> list[RasterFile]:
+    """Return a file as often as it comes where a grid is, moved by full turns, without heights.
 
     Args:
         file: The file.
         grid: The target.
 
     Returns:
-        Nothing if it lies elsewhere; two where it goes around the Earth and the grid lies across
-        its seam.
+        One where it is not in degrees; two where it goes around the Earth and the grid
+        lies across its seam; none that lies elsewhere.
     """
-    aligned = _aligned(file, grid)
-    if aligned is not None:
-        inside = intersection(aligned.extent, Window(0, 0, *grid.shape))
-        return [] if inside is None else [aligned]
-    turns = (0, -1, 1) if file.grid.crs.is_geographic else (0,)
-    warped = [Warped(file, grid, turn) for turn in turns]
-    return [placed for placed in warped if placed.extent is not None]
+    turn = full_turn(file.grid.crs)
+    if not turn:
+        return [_moved(file, 0.0)]
+    x, _ = file.grid.outline(2)
+    if grid.crs == horizontal(file.grid.crs):
+        wanted = grid.outline(2)[0]
+        left, right = float(np.min(wanted)), float(np.max(wanted))
+    else:
+        middle = middle_longitude(grid, horizontal(file.grid.crs))
+        left, right = middle - turn / 2, middle + turn / 2
+    margin = abs(file.grid.transform.a) + abs(file.grid.transform.b)
+    first = math.ceil((left - margin - float(np.max(x))) / turn)
+    last = math.floor((right + margin - float(np.min(x))) / turn)
+    # What it is at its own longitudes counts most.
+    turns = sorted(range(first, last + 1), key=abs)
+    return [_moved(file, number * turn) for number in turns]
+
+
+def _moved(file: RasterFile, by: float) -> RasterFile:
+    crs, there, shape = file.grid
+    there = Affine.translation(by, 0) @ there if by else there
+    return replace(file, grid=Grid(horizontal(crs), there, shape))
+
+
+def _placed(files: Sequence[RasterFile], grid: Grid, alone: bool) -> list[Aligned | Neighbours]:
+    """Find how files are read on a grid; those that lie elsewhere are left out."""
+    whole = Window(0, 0, *grid.shape)
+    found: list[Aligned | list[RasterFile]] = []
+    extents: dict[RasterFile, Window] = {}
+    for file in files:
+        aligned = _aligned(file, grid)
+        extent = Warped(file, grid).extent if aligned is None else aligned.extent
+        if extent is None or intersection(extent, whole) is None:
+            continue
+        extents[file] = extent
+        last = found[-1] if found else None
+        if aligned is not None:
+            found.append(aligned)
+        elif isinstance(last, list) and _aligned(file, last[0].grid) is not None:
+            last.append(file)
+        else:
+            found.append([file])
+    placed: list[Aligned | Neighbours] = []
+    for one in found:
+        if isinstance(one, Aligned):
+            placed.append(one)
+            continue
+        around = [_wider(extents[file]) for file in one]
+        others = [
+            file
+            for file, extent in extents.items()
+            if not alone and file not in one and any(intersection(extent, own) for own in around)
+        ]
+        neighbours = Neighbours.on(one, others, grid)
+        if neighbours is not None:
+            placed.append(neighbours)
+    return placed
+
+
+def _wider(window: Window, by: int = 1) -> Window:
+    return Window(window.row - by, window.col - by, window.height + 2 * by, window.width + 2 * by)
+
+
+def _lattice(files: Sequence[RasterFile]) -> Grid:
+    """Return the grid of the pixels of files on one lattice."""
+    first = files[0].grid
+    extents = [aligned.extent for file in files if (aligned := _aligned(file, first))]
+    row, col = min(e.row for e in extents), min(e.col for e in extents)
+    bottom, right = max(e.row + e.height for e in extents), max(e.col + e.width for e in extents)
+    return _part(first, Window(row, col, bottom - row, right - col))
+
+
+def _part(grid: Grid, window: Window) -> Grid:
+    there = grid.transform @ Affine.translation(window.col, window.row)
+    return Grid(grid.crs, there, (window.height, window.width))
 
 
 def _aligned(file: RasterFile, grid: Grid) -> Aligned | None:

@@ -5,19 +5,17 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, OPTICAL, FeatureGroup
-from glavitu.files import is_local
 from glavitu.rasters.grid import Grid, check_georeferenced
+from glavitu.rasters.opening import open_dataset, reason
 from glavitu.rasters.stored_units import Conversion, conversion, vertical_unit
 from glavitu.rasters.units import SLOPE, Units
 from glavitu.windows import Window
@@ -54,18 +52,7 @@ class OpenFiles:
         if name in self._datasets:
             self._datasets.move_to_end(name)
             return self._datasets[name]
-        local = is_local(name)
-        if local and not Path(name).exists():
-            raise InputError(f"{name} does not exist; check the path")
-        try:
-            dataset = rasterio.open(Path(name) if local else name)
-        except RasterioError as error:
-            remedy = (
-                "give a GeoTIFF, and if it is one, it seems damaged: download or write it again"
-                if local
-                else "check the name, and that what it names can be reached from here"
-            )
-            raise InputError(f"{name} cannot be read as a raster ({error}); {remedy}") from error
+        dataset = open_dataset(name)
         while len(self._datasets) >= OPEN_FILES:
             self._datasets.popitem(last=False)[1].close()
         self._datasets[name] = dataset
@@ -153,12 +140,14 @@ class RasterFile:
             units=tuple(
                 Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
             ),
-            names=tuple(_name(dataset, band) for band in bands),
+            names=_names(dataset),
             words=tuple(unit or "" for unit in dataset.units),
             counts=tuple(np.dtype(dtype).kind in "iu" for dtype in dataset.dtypes),
             unmarked=tuple(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums),
             alpha=frozenset(
-                band for band in bands if dataset.colorinterp[band - 1] == ColorInterp.alpha
+                band
+                for band, colour in zip(bands, dataset.colorinterp, strict=True)
+                if colour == ColorInterp.alpha
             ),
             scaled=scaled,
             tags=tags,
@@ -172,8 +161,9 @@ class RasterFile:
         Raises:
             InputError: If it has none.
         """
-        # Only where there is no CRS does the file itself tell why.
-        check_georeferenced(self.name, self.grid if self.grid.crs else self.files.get(self.name))
+        # Only where there is no place does the file itself tell why.
+        placed = self.grid.crs and not self.grid.transform.is_identity
+        check_georeferenced(self.name, self.grid if placed else self.files.get(self.name))
 
     def holding(self, bands: int) -> "RasterFile | None":
         """Return the file with this number of bands that are data; None if it has another.
@@ -339,7 +329,7 @@ class RasterFile:
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row} to {last_row} "
-                f"({error}); it seems damaged, download or write it again"
+                f"({reason(error)}); it seems damaged, download or write it again"
             ) from error
         return filled
 
@@ -360,19 +350,19 @@ def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:
     return "impossible", group.name, channel
 
 
-def _name(dataset: Any, band: int) -> str | None:
-    """Return what tells which channel a band is: its description, wavelength or colour."""
-    description = dataset.descriptions[band - 1]
-    if description:
-        return str(description)
-    wavelength = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
-    if wavelength:
-        return f"{wavelength} um"
+def _names(dataset: Any) -> tuple[str | None, ...]:
+    """Return what tells which channel each band is: its description, wavelength or colour."""
     # GDAL calls the bands of any file of three or four bytes so, whatever they are.
     guessed = dataset.count in (3, 4) and dataset.dtypes[0] == "uint8"
-    colour = dataset.colorinterp[band - 1]
-    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    return str(colour.name) if colour in colours and not guessed else None
+    colours = () if guessed else (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    names: list[str | None] = []
+    for description, colour in zip(dataset.descriptions, dataset.colorinterp, strict=True):
+        # A file of thousands of bands is no scene, and its tags take minutes.
+        tags = dataset.tags(len(names) + 1, ns="IMAGERY") if dataset.count < 1000 else {}
+        wavelength = tags.get("CENTRAL_WAVELENGTH_UM")
+        named = str(colour.name) if colour in colours else None
+        names.append(description or (f"{wavelength} um" if wavelength else named))
+    return tuple(names)
 
 
 def _equal(stored: Any, value: float) -> Any:

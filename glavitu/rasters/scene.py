@@ -18,6 +18,7 @@ from glavitu.rasters.grid import (
     Grid,
     extent_in_words,
     grid_differences,
+    horizontal,
     transformer,
 )
 from glavitu.rasters.ground import Ground
@@ -143,6 +144,7 @@ class Scene:
         for file in files:
             _check_place(file)
         self.grid = files[0].grid if grid is None else grid
+        self.grid = self.grid._replace(crs=horizontal(self.grid.crs))
         self.crs, self.transform = self.grid.crs, self.grid.transform
         self.height, self.width = self.grid.shape
         self.tags = files[0].tags
@@ -343,7 +345,7 @@ class Scene:
         longitude, latitude = self._ground.degrees(
             np.array([window.row + window.height / 2]), np.array([window.col + window.width / 2])
         )
-        return float(longitude[0]), float(latitude[0])
+        return (float(longitude[0]) + 180) % 360 - 180, float(latitude[0])
 
     def pixel_size(self, row: int, rows: int) -> tuple[DoubleArray, DoubleArray]:
         """Width and height of the pixels of some rows in metres, see :meth:`Ground.pixel_size`."""

@@ -2,36 +2,52 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 import rasterio
+import shapely
 from affine import Affine
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import MemoryFile
 
 from glavitu.errors import InputError
 from glavitu.files import as_name
 from glavitu.outlines.read_polygons import read_polygons
+from glavitu.rasters.bounds import (
+    Bounds,
+    NoPlaceError,
+    beside,
+    bounds_of_grid,
+    bounds_of_rings,
+    empty,
+    intersection,
+    moved,
+    no_place,
+    union,
+    whole_earth,
+)
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
     check_bounds,
     coordinates,
-    extent_in_words,
+    crs_name,
+    full_turn,
+    horizontal,
     transformer,
 )
 from glavitu.rasters.raster_file import OpenFiles, RasterFile
 from glavitu.rasters.sources import Files, list_files
 
-#: xmin, ymin, xmax, ymax.
-Bounds = tuple[float, float, float, float]
-
 #: The longest side of a grid in pixels; beyond it a resolution is in the wrong unit.
 LONGEST = 2_000_000
 
-NO_BOUNDS: Bounds = (math.inf, math.inf, -math.inf, -math.inf)
+#: A resolution is that of the raster, or a multiple or part of it, where it is within this share.
+SAME_SIZE = 1e-4
 
 
 def target_grid(
@@ -46,7 +62,9 @@ def target_grid(
 
     By default it is the reference raster's own; of several rasters, the first one's, extended to
     all of them. In another CRS or resolution, pixels are square and their edges multiples of the
-    resolution. Extents are widened to whole pixels.
+    resolution; where that is the raster's own, or a multiple or a part of it, its pixels are kept
+    whole. Extents are widened to whole pixels. In degrees the grid may reach beyond 180: rasters on
+    both sides of that meridian are neighbours.
 
     Args:
         reference: The rasters that the grid is taken from, such as the optical ones.
@@ -69,21 +87,26 @@ def target_grid(
     files = _describe(list_files(reference))
     first = files[0].grid
     target = _crs(crs) if crs is not None else first.crs
+    check_writable(target)
     if target == first.crs and resolution is None:
         lattice = _north_up(files[0])
     else:
         size = resolution or _pixel_in(first, target)
-        lattice = Affine(size, 0, 0, 0, -size, 0)
-    covered = NO_BOUNDS
-    for file in files:
-        covered = _union(covered, _bounds_in(file, target))
+        lattice = _lattice(size, files[0] if target == first.crs else None)
+    turn = full_turn(target)
+    covered = union([_bounds_in(file, target) for file in files], turn)
     wanted = covered
     if bounds is not None:
-        wanted = _overlapping(check_bounds(bounds, "the map's CRS"), covered, "bounds", target)
+        wanted = check_bounds(bounds, "the map's CRS")
+        by = turn * beside(covered, wanted, turn)
+        covered, lattice = moved(covered, by), Affine.translation(by, 0) @ lattice
+        _check_overlap(wanted, covered, "bounds", target)
     elif aoi is not None:
-        area = _area_of_interest(as_name(aoi), target)
-        _overlapping(area, covered, str(aoi), target)
-        wanted = _intersection(area, covered)
+        area = _area_of_interest(as_name(aoi), target, covered)
+        _check_overlap(area, covered, str(aoi), target)
+        if whole_earth(covered, turn):
+            covered = (-math.inf, covered[1], math.inf, covered[3])
+        wanted = intersection(area, covered)
     return _snapped(target, lattice, wanted)
 
 
@@ -95,12 +118,14 @@ def _describe(names: Sequence[str]) -> list[RasterFile]:
             file.check_georeferenced()
     finally:
         opened.close()
-    return files
+    # Heights do not matter for a place.
+    flat = [file.grid._replace(crs=horizontal(file.grid.crs)) for file in files]
+    return [replace(file, grid=grid) for file, grid in zip(files, flat, strict=True)]
 
 
 def _crs(given: Any) -> rasterio.CRS:
     try:
-        crs = rasterio.CRS.from_user_input(given)
+        crs = horizontal(rasterio.CRS.from_user_input(given))
         transformer(crs)
     except (CRSError, InputError) as error:
         raise InputError(
@@ -122,6 +147,66 @@ def _north_up(file: RasterFile) -> Affine:
     return Affine(abs(a), 0, c + min(a, 0) * width, 0, -abs(e), f + max(e, 0) * height)
 
 
+@lru_cache(maxsize=32)
+def check_writable(crs: rasterio.CRS) -> None:
+    """Check that a GeoTIFF can hold a coordinate reference system.
+
+    GDAL puts what it cannot write into a file beside it, where it is soon lost.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    place = {"width": 1, "height": 1, "count": 1, "dtype": "uint8"}
+    with rasterio.Env(GDAL_PAM_ENABLED="NO"), MemoryFile() as memory:
+        try:
+            there = Affine(1, 0, 1, 0, -1, 1)
+            with memory.open(driver="GTiff", crs=crs, transform=there, **place):
+                pass
+            with memory.open() as file:
+                kept = file.crs
+        except RasterioError:
+            kept = None
+    if kept is None or not _same_places(kept, crs):
+        raise InputError(
+            f"a GeoTIFF cannot hold the coordinate reference system {crs_name(crs)}; choose "
+            "another one for the map (--crs), such as EPSG:32645"
+        )
+
+
+def _same_places(one: rasterio.CRS, other: rasterio.CRS) -> bool:
+    """Tell whether two systems place coordinates alike, however they are written."""
+    if one == other:
+        return True
+    x, y = np.meshgrid([-2.0, 0, 5], [-3.0, 0, 4])
+    if not other.is_geographic:
+        x, y = x * 1e5, y * 1e5
+    try:
+        ours, theirs = (transformer(crs).transform(x, y) for crs in (one, other))
+    except InputError:
+        return False
+    return bool(np.allclose(ours, theirs, rtol=0, atol=1e-8, equal_nan=True))
+
+
+def _lattice(size: float, own: RasterFile | None) -> Affine:
+    """Return a lattice of squares whose edges are multiples of their size.
+
+    Args:
+        size: Of the squares.
+        own: A raster in the same system. Where the size is that of its pixels, or a multiple or a
+            part of it, edges are its own, so that pixels are not cut.
+    """
+    step, start = [size, size], [0.0, 0.0]
+    if own is not None and not own.grid.transform.b and not own.grid.transform.d:
+        pixels = _north_up(own)
+        for axis, (pixel, origin) in enumerate(((pixels.a, pixels.c), (-pixels.e, pixels.f))):
+            ratio = size / pixel if size >= pixel else pixel / size
+            times = max(1, round(ratio))
+            if abs(ratio / times - 1) <= SAME_SIZE:
+                step[axis] = pixel * times if size >= pixel else pixel / times
+                start[axis] = math.fmod(origin, pixel)
+    return Affine(step[0], 0, start[0], 0, -step[1], start[1])
+
+
 def _pixel_in(grid: Grid, crs: rasterio.CRS) -> float:
     """Return the size in another CRS of a square as large as a pixel in the middle of a grid."""
     row, col = grid.height / 2, grid.width / 2
@@ -130,58 +215,48 @@ def _pixel_in(grid: Grid, crs: rasterio.CRS) -> float:
     )
     if crs != grid.crs:
         x, y = transformer(grid.crs, crs).transform(x, y)
+    if turn := full_turn(crs):
+        x = np.unwrap(x, period=turn)
     known = np.isfinite([x, y]).all()
     area = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2 if known else 0.0
     if area == 0:
-        raise InputError(
-            f"the rasters have no place in {crs.to_string()}; they span {extent_in_words(grid)}. "
-            "Give a CRS that is made for the region"
-        )
+        raise no_place("the first raster", grid, crs)
     return float(f"{math.sqrt(area):.2g}")
 
 
 def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
-    if file.grid.crs == crs:
-        x, y = file.grid.outline(2)
-    else:
-        x, y = transformer(file.grid.crs, crs).transform(*file.grid.outline(101))
-    if not np.isfinite([x, y]).all():
-        raise InputError(
-            f"{file.name} has no place in {crs.to_string()}; it spans "
-            f"{extent_in_words(file.grid)}. Give a CRS that is made for the region"
-        )
-    if crs.is_geographic and not file.grid.crs.is_geographic and np.ptp(x) > 180:
-        raise InputError(
-            f"{file.name} lies across the 180th meridian, where degrees jump; give a projected CRS"
-        )
-    return float(np.min(x)), float(np.min(y)), float(np.max(x)), float(np.max(y))
+    try:
+        return bounds_of_grid(file.grid, crs)
+    except NoPlaceError:
+        raise no_place(file.name, file.grid, crs) from None
 
 
-def _area_of_interest(path: str, crs: rasterio.CRS) -> Bounds:
+def _area_of_interest(path: str, crs: rasterio.CRS, covered: Bounds) -> Bounds:
+    """Return the bounds of polygons, in degrees each part at the rasters' longitudes."""
     polygons = read_polygons(path)
     if not len(polygons):
         raise InputError(f"{path}: holds no polygon; draw the area of interest into it")
-    xmin, ymin, xmax, ymax = polygons.to_crs(pyproj.CRS.from_wkt(crs.to_wkt())).total_bounds
-    if not np.isfinite([xmin, ymin, xmax, ymax]).all():
+    own = horizontal(rasterio.CRS.from_wkt(polygons.crs.to_wkt()))
+    rings = shapely.get_exterior_ring(shapely.get_parts(np.asarray(polygons.geometry)))
+    try:
+        return bounds_of_rings(rings, own, crs, covered)
+    except NoPlaceError as error:
         raise InputError(
-            f"{path}: its polygons have no place in {crs.to_string()}; give those of the scene's "
+            f"{path}: its polygons have no place in {crs_name(crs)}; give those of the scene's "
             "region, or another CRS"
-        )
-    return float(xmin), float(ymin), float(xmax), float(ymax)
+        ) from error
 
 
-def _overlapping(wanted: Bounds, covered: Bounds, name: str, crs: rasterio.CRS) -> Bounds:
-    part = _intersection(wanted, covered)
-    if part[0] >= part[2] or part[1] >= part[3]:
+def _check_overlap(wanted: Bounds, covered: Bounds, name: str, crs: rasterio.CRS) -> None:
+    if empty(intersection(wanted, covered)):
         theirs, ours = (
             f"x {xmin:.7g} to {xmax:.7g}, y {ymin:.7g} to {ymax:.7g}"
             for xmin, ymin, xmax, ymax in (wanted, covered)
         )
         raise InputError(
-            f"{name}: no overlap with the rasters. In {crs.to_string()} the area spans {theirs}; "
+            f"{name}: no overlap with the rasters. In {crs_name(crs)} the area spans {theirs}; "
             f"the rasters span {ours}. Give an area of the same place"
         )
-    return wanted
 
 
 def _snapped(crs: rasterio.CRS, lattice: Affine, bounds: Bounds) -> Grid:
@@ -198,21 +273,11 @@ def _snapped(crs: rasterio.CRS, lattice: Affine, bounds: Bounds) -> Grid:
     if max(height, width) > LONGEST:
         raise InputError(
             f"pixels of {size} would make {height} rows and {width} columns; the resolution is in "
-            f"units of {crs.to_string()}, give a larger one"
+            f"units of {crs_name(crs)}, give a larger one"
         )
     if lattice.a > 2 * (xmax - xmin) and -lattice.e > 2 * (ymax - ymin):
         raise InputError(
             f"the whole area, {xmax - xmin:.6g} x {ymax - ymin:.6g}, would be within a pixel of "
-            f"{size}; the resolution is in units of {crs.to_string()}, give a smaller one"
+            f"{size}; the resolution is in units of {crs_name(crs)}, give a smaller one"
         )
     return Grid(crs, lattice @ Affine.translation(col, row), (height, width))
-
-
-def _union(one: Bounds, other: Bounds) -> Bounds:
-    (a, b, c, d), (e, f, g, h) = one, other
-    return min(a, e), min(b, f), max(c, g), max(d, h)
-
-
-def _intersection(one: Bounds, other: Bounds) -> Bounds:
-    (a, b, c, d), (e, f, g, h) = one, other
-    return max(a, e), max(b, f), min(c, g), min(d, h)

@@ -8,30 +8,56 @@ data grows by up to a pixel into what is missing; and decibels would be averaged
 from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from rasterio import CRS
 
-from glavitu.arrays import DoubleArray, FloatArray
+from glavitu.arrays import BoolArray, DoubleArray, FloatArray
+from glavitu.rasters.bilinear import bilinear, pixels_at
 from glavitu.rasters.grid import (
     Grid,
     coordinates,
+    full_turn,
     transformer,
 )
-from glavitu.rasters.raster_file import RasterFile
 from glavitu.windows import Window, intersection
 
 #: Pixels of the grid between points that are transformed exactly; linear between them, the error
 #: is the square of their distance by 8 earth radii: 5 mm for pixels of 30 m.
 STEP = 16
 
+#: Where the error is more than this part of a file's pixel, as around a pole, all are exact.
+BENT = 0.05
+
 #: Points along each side of a grid by which a file's place on it is found.
 SEARCH_POINTS = 257
 
 #: Height and width of what is sampled at once, so that memory does not grow with a window.
 TILE = (128, 512)
+
+#: Pixels of a file read at once; around a pole those of a tile may lie all around the Earth.
+MOST_PIXELS = 2**21
+
+
+class Source(Protocol):
+    """Pixels of a grid: a file, or several as one.
+
+    Attributes:
+        grid: Their place.
+        bands: Numbers of their bands.
+    """
+
+    @property
+    def grid(self) -> Grid:
+        """Their place."""
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """Numbers of their bands."""
+
+    def read(self, window: Window) -> FloatArray:
+        """Read a window inside the grid, float32 (bands, h, w), NaN where missing."""
 
 
 class Warped:
@@ -43,27 +69,29 @@ class Warped:
     its points have. What a pixel becomes does not depend on the window it is read in, to the bit.
 
     Args:
-        file: The file.
+        source: The file, or several on one lattice.
         grid: The target.
-        turns: How many times 360 degrees lie between longitudes of the grid and of the file.
+        beyond: What lies beside the source, on its grid: pixels between the last of a file and the
+            first of its neighbour are interpolated between them. They belong to the source where
+            the pixel around a point does, or some of a pixel's points.
 
     Attributes:
-        file: The file.
-        extent: Part of the grid beyond which the file has nothing; None if that is all of it.
+        source: The source.
+        extent: Part of the grid beyond which the source has nothing; None if that is all of it.
         samples: Points down and across a pixel of the grid.
     """
 
-    def __init__(self, file: RasterFile, grid: Grid, turns: int = 0) -> None:
-        self.file = file
+    def __init__(self, source: Source, grid: Grid, beyond: Source | None = None) -> None:
+        self.source = source
         self.grid = grid
-        self._turns = turns
-        self._to_pixels = ~file.grid.transform
+        self._beyond = beyond
+        self._to_pixels = ~source.grid.transform
         self.extent, self.samples = self._search()
 
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the extent, float32 (bands, h, w), NaN where missing."""
         result = np.full(
-            (len(self.file.bands), window.height, window.width), np.nan, dtype=np.float32
+            (len(self.source.bands), window.height, window.width), np.nan, dtype=np.float32
         )
         for tile in _tiles(window, self.samples):
             top, left = tile.row - window.row, tile.col - window.col
@@ -72,20 +100,33 @@ class Warped:
 
     def _warp(self, tile: Window, result: FloatArray) -> None:
         down, across = self.samples
-        rows, cols, around = self._points(
+        rows, cols = self._points(
             _centres(tile.row, tile.height, down), _centres(tile.col, tile.width, across)
         )
+        around = _around(rows, cols, self.source.grid)
         if around is None:
             return
-        values = self.file.read(around)
+        if around.height * around.width > MOST_PIXELS and max(tile.height, tile.width) > 1:
+            for part in _halves(tile):
+                self._warp(part, result[(slice(None), *part.slices_in(tile))])
+            return
+        values = self.source.read(around)
         rows -= around.row
         cols -= around.col
         missing = np.isnan(values)
+        own = None
+        if self._beyond is not None and missing.any() and not missing.all():
+            own = ~missing
+            np.copyto(values, self._beyond.read(around), where=missing)
+            missing = np.isnan(values)
         holes = missing if missing.any() else None
         if holes is not None:
             values[holes] = 0
-        points = _bilinear(values, holes, rows, cols)
+        points = bilinear(values, holes, rows, cols)
+        owned = None if own is None else pixels_at(own, rows, cols)
         if down == across == 1:
+            if owned is not None:
+                points[~owned] = np.nan
             result[:] = points
             return
         cells = points.reshape(len(points), tile.height, down, tile.width, across)
@@ -94,22 +135,17 @@ class Warped:
         # In double precision, in which the sum does not depend on its order.
         total = np.where(known, cells, 0).sum(axis=(2, 4), dtype=np.float64)
         enough = 2 * count >= down * across
+        if owned is not None:
+            enough &= owned.reshape(cells.shape).any(axis=(2, 4))
         result[enough] = total[enough] / count[enough]
 
-    def _points(
-        self, rows: DoubleArray, cols: DoubleArray
-    ) -> tuple[DoubleArray, DoubleArray, Window | None]:
-        """Return where points of the grid are in the file, and the file's pixels around them."""
+    def _points(self, rows: DoubleArray, cols: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+        """Return where points of the grid are in the file; NaN where they are nowhere."""
         down, below = np.divmod(rows / STEP, 1)
         right, beside = np.divmod(cols / STEP, 1)
         i, j = (down - down[0]).astype(int), (right - right[0]).astype(int)
-        x, y = self._coordinates(
-            (np.arange(i[-1] + 2) + down[0]) * STEP, (np.arange(j[-1] + 2) + right[0]) * STEP
-        )
-        nodes = coordinates(self._to_pixels, y, x)[::-1]
-        around = _around(*nodes, self.file.grid)
-        if around is None:
-            return x, y, None
+        steps = np.arange(i[-1] + 2) + down[0], np.arange(j[-1] + 2) + right[0]
+        nodes = self._pixels(*np.meshgrid(steps[0] * STEP, steps[1] * STEP, indexing="ij"))
         below = below[:, None]
         # All points between two nodes side by side, so that none has to be looked up.
         between = STEP * self.samples[1]
@@ -121,29 +157,47 @@ class Warped:
         for node in nodes:
             line = node[i] * (1 - below) + node[i + 1] * below
             points = line[:, :-1, None] * (1 - share) + line[:, 1:, None] * share
-            points = points.reshape(len(rows), -1)[:, first : first + len(cols)]
-            # The noise of transformations must not decide on which side of a pixel's edge it is.
-            points = points * 2**20
-            np.rint(points, out=points)
-            points /= 2**20
-            found.append(points)
-        if self.file.grid.crs.is_geographic:
-            corners = np.stack([x[:-1, :-1], x[1:, :-1], x[:-1, 1:], x[1:, 1:]])
-            torn = np.ptp(corners, axis=0) > 180  # around a pole there is no way between them
-            found[0][torn[i][:, j]] = np.nan
-        return found[0], found[1], around
+            found.append(points.reshape(len(rows), -1)[:, first : first + len(cols)])
+        bent = self._bent(steps[0][:-1], steps[1][:-1], nodes)
+        if bent.any():
+            place = np.nonzero(bent[i][:, j])
+            exact = self._pixels(rows[place[0]], cols[place[1]])
+            for points, value in zip(found, exact, strict=True):
+                points[place] = value
+        # The noise of transformations must not decide on which side of a pixel's edge it is.
+        in_rows, in_cols = (np.rint(points * 2**20) / 2**20 for points in found)
+        return in_rows, in_cols
 
-    def _coordinates(self, rows: DoubleArray, cols: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-        """Transform each of some rows and columns of the grid to the file's coordinates."""
-        x, y = _transformed(self.grid, self.file.grid.crs, rows, cols)
-        return x + 360.0 * self._turns, y
+    def _bent(
+        self, rows: DoubleArray, cols: DoubleArray, nodes: tuple[DoubleArray, DoubleArray]
+    ) -> BoolArray:
+        """Tell in which cells between nodes the way from one to the next is not straight."""
+        if self.source.grid.crs == self.grid.crs:
+            return np.zeros((len(rows), len(cols)), dtype=bool)
+        middles = self._pixels(
+            *np.meshgrid((rows + 0.5) * STEP, (cols + 0.5) * STEP, indexing="ij")
+        )
+        straight = np.ones((len(rows), len(cols)), dtype=bool)
+        nowhere = straight.copy()
+        for node, middle in zip(nodes, middles, strict=True):
+            corners = np.stack([node[:-1, :-1], node[1:, :-1], node[:-1, 1:], node[1:, 1:]])
+            # Where something is unknown, this is false.
+            straight &= np.abs(corners.mean(axis=0) - middle) <= BENT
+            nowhere &= np.isnan(corners).all(axis=0) & np.isnan(middle)
+        return ~(straight | nowhere)
+
+    def _pixels(self, rows: DoubleArray, cols: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+        """Transform points of the grid to rows and columns of the file."""
+        x, y = _transformed(self.grid, self.source.grid.crs, rows, cols)
+        in_cols, in_rows = coordinates(self._to_pixels, y, x)
+        return in_rows, in_cols
 
     def _search(self) -> tuple[Window | None, tuple[int, int]]:
         """Return the part of the grid where the file is, and how many of its pixels are in one."""
-        points = _search_points(self.grid, self.file.grid.crs)
-        x = points.x + 360.0 * self._turns
-        left, bottom = (np.min(place) for place in self.file.grid.outline(2))
-        right, top = (np.max(place) for place in self.file.grid.outline(2))
+        points = _search_points(self.grid, self.source.grid.crs)
+        x = points.x
+        left, bottom = (np.min(place) for place in self.source.grid.outline(2))
+        right, top = (np.max(place) for place in self.source.grid.outline(2))
         near = (x > left - points.step_x) & (x < right + points.step_x)
         near &= (points.y > bottom - points.step_y) & (points.y < top + points.step_y)
         if not near.any():
@@ -161,69 +215,6 @@ class Warped:
         (row, height), (col, width) = spans
         down, across = (max(1, ceil(count - 0.1)) for count in samples)
         return Window(row, col, height, width), (down, across)
-
-
-def _bilinear(
-    values: FloatArray, holes: npt.NDArray[np.bool_] | None, rows: DoubleArray, cols: DoubleArray
-) -> FloatArray:
-    """Interpolate at points, given in pixels from the first pixel's outer corner.
-
-    Args:
-        values: (bands, H, W).
-        holes: Where they are missing (and 0), None for nowhere.
-        rows: (h, w) of the points.
-        cols: Likewise.
-
-    Returns:
-        (bands, h, w), NaN where the pixel around the point is missing or does not exist.
-    """
-    height, width = values.shape[1:]
-    within = all(
-        bool(np.min(place) >= 0.5 and np.max(place) < size - 0.5)
-        for place, size in ((rows, height), (cols, width))
-    )
-    outside = None
-    if not within:
-        outside = ~((rows >= 0) & (rows < height) & (cols >= 0) & (cols < width))
-        if outside.all():
-            return np.full((len(values), *rows.shape), np.nan, dtype=np.float32)
-        rows, cols = np.where(outside, 0, rows), np.where(outside, 0, cols)
-    top, left = np.floor(rows - 0.5), np.floor(cols - 0.5)
-    down, right = ((rows - 0.5) - top).astype(np.float32), ((cols - 0.5) - left).astype(np.float32)
-    top, left = top.astype(np.intp), left.astype(np.intp)
-    if within:
-        corner = top * width + left
-        corners = [(corner, away) for away in (0, 1, width, width + 1)]
-    else:
-        north, south = np.maximum(top, 0) * width, np.minimum(top + 1, height - 1) * width
-        west, east = np.maximum(left, 0), np.minimum(left + 1, width - 1)
-        corners = [(row + col, 0) for row in (north, south) for col in (west, east)]
-
-    def between(bands: FloatArray) -> FloatArray:
-        flat = bands.reshape(len(bands), -1)
-        parts: list[FloatArray] = [flat[:, away:].take(place, axis=1) for place, away in corners]
-        upper, upper_east, lower, lower_east = parts
-        upper_east -= upper
-        upper_east *= right
-        upper += upper_east
-        lower_east -= lower
-        lower_east *= right
-        lower += lower_east
-        lower -= upper
-        lower *= down
-        upper += lower
-        return upper
-
-    points: FloatArray = between(values)
-    if holes is not None:
-        own = rows.astype(np.intp) * width + cols.astype(np.intp)
-        lost = holes.reshape(len(holes), -1).take(own, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            points /= between((~holes).astype(np.float32))
-        points[lost] = np.nan
-    if outside is not None:
-        points[:, outside] = np.nan
-    return points
 
 
 def _centres(first: int, count: int, samples: int) -> DoubleArray:
@@ -255,29 +246,41 @@ def _around(rows: DoubleArray, cols: DoubleArray, grid: Grid) -> Window | None:
     )
 
 
+def _halves(window: Window) -> tuple[Window, Window]:
+    row, col, height, width = window
+    if height >= width:
+        upper = height // 2
+        return Window(row, col, upper, width), Window(row + upper, col, height - upper, width)
+    left = width // 2
+    return Window(row, col, height, left), Window(row, col + left, height, width - left)
+
+
 def _transformed(
     grid: Grid, crs: CRS, rows: DoubleArray, cols: DoubleArray
 ) -> tuple[DoubleArray, DoubleArray]:
-    """Transform each of some rows and columns to another system; NaN where that cannot be.
+    """Transform points of a grid to another system; NaN where that cannot be.
 
-    Longitudes come without a jump, within 180 degrees of the middle of the grid.
+    Longitudes come without a jump, within half a turn of the middle of the grid.
     """
-    x, y = coordinates(grid.transform, *np.meshgrid(rows, cols, indexing="ij"))
+    x, y = coordinates(grid.transform, rows, cols)
     if crs != grid.crs:
         x, y = transformer(grid.crs, crs).transform(x, y)
         lost = ~(np.isfinite(x) & np.isfinite(y))
         x[lost] = y[lost] = np.nan
-        if crs.is_geographic:
-            middle = _middle_longitude(grid, crs)
-            x = middle + (x - middle + 180.0) % 360.0 - 180.0
+        turn = full_turn(crs)
+        if turn:
+            middle = middle_longitude(grid, crs)
+            x = middle + (x - middle + turn / 2) % turn - turn / 2
     return x, y
 
 
 @lru_cache
-def _middle_longitude(grid: Grid, crs: CRS) -> float:
+def middle_longitude(grid: Grid, crs: CRS) -> float:
+    """Return the x of the middle of a grid in another system; 0 if that cannot be."""
     x, y = coordinates(grid.transform, np.array([grid.height / 2]), np.array([grid.width / 2]))
-    longitude = float(transformer(grid.crs, crs).transform(x, y)[0][0])
-    return longitude if np.isfinite(longitude) else 0.0
+    if crs != grid.crs:
+        x = transformer(grid.crs, crs).transform(x, y)[0]
+    return float(x[0]) if np.isfinite(x[0]) else 0.0
 
 
 class _SearchPoints(NamedTuple):
@@ -294,7 +297,7 @@ class _SearchPoints(NamedTuple):
 @lru_cache(maxsize=4)
 def _search_points(grid: Grid, crs: CRS) -> _SearchPoints:
     rows, cols = (np.linspace(0, size, min(size + 1, SEARCH_POINTS)) for size in grid.shape)
-    x, y = _transformed(grid, crs, rows, cols)
+    x, y = _transformed(grid, crs, *np.meshgrid(rows, cols, indexing="ij"))
 
     def largest_step(place: DoubleArray) -> float:
         steps = [np.abs(np.diff(place, axis=axis)) for axis in (0, 1)]

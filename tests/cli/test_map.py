@@ -1,16 +1,17 @@
-import argparse
+import math
 
 import pytest
 
 from glavitu.cli import main
 from glavitu.cli import map as map_cli
+from glavitu.cli.parsers import Parser
 from glavitu.cli.values import read_nodata, read_scales
 from glavitu.errors import InputError
 from glavitu.mapping.options import MapOptions, map_options
 
 
 def parse(*arguments):
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     map_cli.add_parser(parser.add_subparsers())
     return parser.parse_args(["map", "--checkpoint", "a.ckpt", "--output", "out", *arguments])
 
@@ -78,6 +79,15 @@ def test_every_option_of_a_map_can_be_given_or_is_of_python_alone(option):
     if option.name == "nodata":
         given["nodata"] = read_nodata(given["nodata"])
     assert MapOptions(**given) != MapOptions()
+
+
+def test_bounds_may_be_negative_however_they_are_written():
+    given = ("-2.4e6", "-1.", "-.5E+3", "7e5")
+    assert parse("--bounds", *given).bounds == [-2.4e6, -1, -500, 7e5]
+    assert parse("--bounds", "-180", "-89.5", "-1E-3", "0").bounds == [-180, -89.5, -0.001, 0]
+    with pytest.raises(SystemExit):
+        parse("--bounds", "-2.4e6", "-x", "0", "1")
+    assert math.isinf(parse("--resolution", "-inf").resolution)  # which is no resolution
 
 
 def test_an_area_is_given_once():

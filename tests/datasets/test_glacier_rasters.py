@@ -159,6 +159,15 @@ def test_bounds_keep_a_part_and_show_nothing_of_the_rest(tile):
     assert torch.equal(sample["mask"][:, 10:20], expected_mask()[:, 10:20])
 
 
+@pytest.mark.parametrize("turns", [-1, 0, 1])
+def test_bounds_in_degrees_may_be_on_another_turn(tmp_path, turns):
+    there = from_origin(179.5, 70, 0.01, 0.01)
+    write_raster(tmp_path / "a" / "rgb.tif", rgb_values(), "EPSG:4326", there)
+    bounds = (179.6 + 360 * turns, 69.8, 179.8 + 360 * turns, 69.9)
+    dataset = GlacierRasters(tmp_path, [RGB], outlines=None, bounds=bounds)
+    assert dataset.extents == [Window(10, 10, 10, 20)]
+
+
 def test_bounds_elsewhere_are_refused(tile):
     with pytest.raises(InputError, match="overlap none"):
         GlacierRasters(tile, [RGB], bounds=(0, 0, 10, 10))

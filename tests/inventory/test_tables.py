@@ -447,3 +447,21 @@ def test_all_faults_of_tiles_in_geotiffs_are_listed(tile, capsys):
     assert len(examine(tile.parent, progress=False).tiles) == 1
     with pytest.raises(InputError, match=r"optical.tif has 5 band"):
         inventory(tile.parent, progress=False)
+
+
+def test_tiles_on_both_sides_of_the_180th_meridian_are_neighbours(tmp_path):
+    degrees = rasterio.transform.from_origin
+    for name, crs, transform in [
+        ("a", "EPSG:4326", degrees(179, 70, 0.01, 0.01)),
+        ("b", "EPSG:4326", degrees(-180, 70, 0.01, 0.01)),
+        ("c", "EPSG:32601", degrees(480_000, 7_900_000, 30, 30)),
+        ("d", "EPSG:32601", degrees(381_000, 7_900_000, 500, 500)),
+    ]:
+        values = np.ones((6, 64, 64), dtype=np.float32)
+        write_raster(tmp_path / name / "optical.tif", values, crs, transform, region="SC")
+    tiles = inventory(tmp_path, progress=False)
+    across = tiles[tiles["name"] == "d"].iloc[0]
+    assert across.west < 180 < across.east
+    assert across.east - across.west < 3
+    for row in summary(tiles).itertuples():
+        assert row.east - row.west < 6

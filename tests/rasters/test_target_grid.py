@@ -2,6 +2,7 @@ import zipfile
 
 import geopandas
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -16,6 +17,7 @@ from glavitu.rasters.target_grid import target_grid
 
 from ..raster_files import UTM
 
+RNG = np.random.default_rng(0)
 ONES = np.ones((40, 50), dtype=np.float32)
 ROTATED = Affine.translation(500_000, 3_100_000) @ Affine.rotation(20) @ Affine.scale(30, -30)
 
@@ -199,7 +201,205 @@ class TestBadInput:
     def test_a_crs_of_another_place(self, reference):
         self.raises(reference, "no place in", "region", crs="+proj=gnom +lat_0=-28 +lon_0=-93")
 
-    def test_across_the_180th_meridian(self, write_raster):
+
+#: CRS of the map, box in degrees, pixel.
+BOXES = {
+    "Alps": ("EPSG:32632", (8.5, 46.5, 9.5, 47.0), 10),
+    "Svalbard": ("EPSG:32633", (14, 78.5, 16, 79), 30),
+    "Greenland": ("EPSG:3413", (-50, 70, -40, 72), 100),
+    "Patagonia": ("EPSG:32718", (-74, -49.5, -73, -49), 10),
+    "across the 180th meridian": ("EPSG:32601", (178, 70, 182, 72), 100),
+    "around the pole": ("EPSG:3413", (-180, 80, 180, 90), 1000),
+    "a quarter of the north": ("EPSG:3413", (-100, 70, -10, 90), 1000),
+    "Antarctica": ("EPSG:3031", (-180, -90, 180, -70), 1000),
+}
+
+
+class TestBentEdges:
+    """An area's edges are straight in its own system: the map reaches all of them."""
+
+    @pytest.mark.parametrize("place", BOXES)
+    def test_an_area_in_degrees(self, tmp_path, place):
+        crs, box, pixel = BOXES[place]
+        dense = shapely.segmentize(shapely.box(*box), (box[2] - box[0]) / 20_000)
+        way = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
+        points = np.column_stack(way.transform(*shapely.get_coordinates(dense).T))
+        low, high = points.min(axis=0), points.max(axis=0)
+        width, height = np.ceil((high - low) / pixel).astype(int) + 40
+        path = sparse(
+            tmp_path, crs, (low[0] - 20 * pixel, high[1] + 20 * pixel), pixel, (height, width)
+        )
+        west, south, east, north = bounds(target_grid(path, aoi=area(tmp_path / "a.gpkg", *box)))
+        reached = np.array([low[0] - west, low[1] - south, east - high[0], north - high[1]])
+        assert (reached > -0.02 * pixel).all(), reached
+        assert (reached < 1.02 * pixel).all(), reached
+
+    def test_many_polygons(self, tmp_path):
+        places = np.random.default_rng(0).uniform((-55, 68), (-35, 78), (500, 2))
+        boxes = [shapely.box(x, y, x + 1, y + 0.5) for x, y in places]
+        geopandas.GeoDataFrame(geometry=boxes, crs=4326).to_file(tmp_path / "a.gpkg")
+        way = pyproj.Transformer.from_crs(4326, 3413, always_xy=True)
+        dense = shapely.get_coordinates(shapely.segmentize(boxes, 0.001))
+        x, y = way.transform(*dense.T)
+        path = sparse(tmp_path, "EPSG:3413", (-1_500_000, 0), 1000, (4000, 4000))
+        west, south, east, north = bounds(target_grid(path, aoi=tmp_path / "a.gpkg"))
+        np.testing.assert_allclose(
+            (west, south, east, north), (x.min(), y.min(), x.max(), y.max()), atol=1001
+        )
+        assert west <= x.min() + 10
+        assert east >= x.max() - 10
+        assert south <= y.min() + 10
+        assert north >= y.max() - 10
+
+    def test_a_raster_around_the_pole_in_degrees(self, tmp_path):
+        path = sparse(tmp_path, "EPSG:3413", (-500_000, 500_000), 1000, (1000, 1000))
+        west, south, east, north = bounds(target_grid(path, crs="EPSG:4326", resolution=0.1))
+        assert (west, east, north) == pytest.approx((-180, 180, 90))
+        assert south == pytest.approx(83.4, abs=0.15)
+
+    def test_a_raster_in_degrees_around_the_pole(self, tmp_path):
+        path = sparse(tmp_path, "EPSG:4326", (-180, 90), 0.1, (100, 3600))
+        west, south, east, north = bounds(target_grid(path, crs="EPSG:3413", resolution=1000))
+        radius = pyproj.Transformer.from_crs(4326, 3413, always_xy=True).transform(45, 80)[0]
+        for edge in (-west, -south, east, north):
+            assert radius <= edge + 10
+            assert edge < radius + 1010
+
+
+def sparse(folder, crs, origin, pixel, shape):
+    """Write a raster that takes no room."""
+    path = folder / "sparse.tif"
+    place = {"crs": crs, "transform": from_origin(*origin, pixel, pixel)}
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, dtype="uint8", height=shape[0], width=shape[1],
+        tiled=True, SPARSE_OK=True, compress="deflate", **place,
+    ):  # fmt: skip
+        return path
+
+
+class TestLongitudes:
+    """Places are the same after a full turn."""
+
+    def tiles(self, tmp_path, *wests, pixel=0.01):
+        paths = []
+        for number, west in enumerate(wests):
+            (tmp_path / str(number)).mkdir()
+            paths.append(sparse(tmp_path / str(number), "EPSG:4326", (west, 70), pixel, (100, 100)))
+        return paths
+
+    @pytest.mark.parametrize(
+        ("wests", "expected"),
+        [
+            ((179, -180), (179, 181)),
+            ((-180, 179), (-181, -179)),
+            ((185, -174), (185, 187)),
+            ((178, 179, -180, -179), (178, 182)),
+            ((-180, 178, -179, 179), (-182, -178)),
+            ((179.5, 179), (179, 180.5)),
+            ((10, 11), (10, 12)),
+            ((10, 370), (10, 11)),
+            ((-175, -172), (-175, -171)),
+        ],
+    )
+    def test_tiles_on_both_sides_of_180_are_neighbours(self, tmp_path, plain, wests, expected):
+        files = self.tiles(tmp_path, *wests)
+        grid = target_grid(files)
+        west, _, east, _ = bounds(grid)
+        assert (west, east) == pytest.approx(expected)
+        with Scene({"plain": files}, (plain,), grid=grid) as scene:
+            assert len(scene.inputs["plain"]) == len(files)
+
+    @pytest.mark.parametrize("turns", [-1, 0, 1])
+    def test_bounds_may_be_on_another_turn(self, tmp_path, plain, turns):
+        files = self.tiles(tmp_path, 179, -180)
+        wanted = (179.5 + 360 * turns, 69.2, 180.5 + 360 * turns, 69.8)
+        grid = target_grid(files, bounds=wanted)
+        assert bounds(grid) == pytest.approx(wanted)
+        with Scene({"plain": files}, (plain,), grid=grid) as scene:
+            assert scene.read(scene.bounds)[1].all()
+
+    @pytest.mark.parametrize("boxes", [[(179.5, 180.5)], [(-180.5, -179.5)],
+                                       [(179.5, 180), (-180, -179.5)]])  # fmt: skip
+    def test_an_area_may_be_on_another_turn_and_cut_at_180(self, tmp_path, boxes):
+        polygons = [shapely.box(west, 69.2, east, 69.8) for west, east in boxes]
+        aoi = tmp_path / "a.geojson"
+        geopandas.GeoDataFrame(geometry=polygons, crs=4326).to_file(aoi)
+        expected = (179.5, 69.2, 180.5, 69.8)
+        files = self.tiles(tmp_path, 179, -180)
+        assert bounds(target_grid(files, aoi=aoi)) == pytest.approx(expected)
+        earth = sparse(tmp_path, "EPSG:4326", (-180, 90), 0.01, (9000, 36_000))
+        there = bounds(target_grid(earth, aoi=aoi))
+        assert (there[0] % 360, there[2] - there[0]) == pytest.approx((179.5, 1))
+
+    def test_in_degrees_across_the_180th_meridian(self, write_raster, plain):
         there = from_origin(377_000, 7_900_000, 500, 500)
         path = write_raster("wrangel.tif", ONES, "EPSG:32601", there)
-        self.raises(path, "wrangel.tif lies across the 180th meridian", crs="EPSG:4326")
+        grid = target_grid(path, crs="EPSG:4326")
+        west, _, east, _ = bounds(grid)
+        assert west < 180 < east
+        assert east - west < 2
+        with Scene({"plain": path}, (plain,), grid=grid) as scene:
+            assert scene.read(scene.bounds)[1].mean() > 0.7
+
+
+class TestOwnPixels:
+    """A resolution that is the raster's own, or a multiple or a part of it, cuts no pixel."""
+
+    @pytest.mark.parametrize("origin", [(500_015, 3_100_015), (500_000, 3_100_000), (-7, -3)])
+    @pytest.mark.parametrize("resolution", [30, 30.0005])
+    def test_the_own_resolution_changes_nothing(self, write_raster, plain, origin, resolution):
+        path = write_raster("o.tif", RNG.random((40, 50), dtype=np.float32),
+                            transform=from_origin(*origin, 30, 30))  # fmt: skip
+        grid = target_grid(path, resolution=resolution)
+        assert grid == target_grid(path)
+        assert grid == target_grid(path, resolution=resolution, crs="EPSG:32645")
+        with Scene({"plain": path}, (plain,), grid=grid) as scene, rasterio.open(path) as file:
+            np.testing.assert_array_equal(scene.read_group(plain, scene.bounds)[0], file.read(1))
+
+    @pytest.mark.parametrize("resolution", [60, 90, 15, 10])
+    def test_edges_are_the_rasters_own(self, write_raster, resolution):
+        path = write_raster("o.tif", ONES, transform=from_origin(500_017, 3_100_023, 30, 30))
+        grid = target_grid(path, resolution=resolution)
+        step = min(resolution, 30)
+        for edge, own in zip(bounds(grid), (500_017, 3_100_023) * 2, strict=True):
+            assert (edge - own) % step == pytest.approx(0, abs=1e-6)
+
+    def test_with_bounds_the_pixels_are_whole(self, write_raster):
+        path = write_raster("o.tif", ONES, transform=from_origin(500_015, 3_100_015, 30, 30))
+        box = (500_100, 3_099_000, 500_700, 3_099_500)
+        assert target_grid(path, resolution=30, bounds=box) == target_grid(path, bounds=box)
+
+    def test_degrees_written_with_few_digits(self, write_raster):
+        own = 1 / 3600
+        path = write_raster("o.tif", ONES, "EPSG:4326", from_origin(86.99986, 28, own, own))
+        assert target_grid(path, resolution=0.00027778) == target_grid(path)
+
+
+class TestWritable:
+    """A map's CRS is one that a GeoTIFF holds, and this is known before anything is predicted."""
+
+    def test_heights_are_left_out(self, write_raster):
+        path = write_raster("o.tif", ONES, "EPSG:32645+5773")
+        assert target_grid(path).crs.to_epsg() == 32645
+        assert target_grid(path, crs="EPSG:4979").crs.to_epsg() == 4326
+
+    def test_three_axes_count_as_two(self, reference):
+        for crs in (pyproj.CRS("EPSG:32645").to_3d(), "EPSG:32645+5773"):
+            assert target_grid(reference, crs=crs).crs.to_epsg() == 32645
+
+    def test_what_cannot_be_written_is_refused(self, write_raster, reference):
+        rotated = (
+            "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=18 +lon_0=-37.5 "
+            "+to_meter=0.0174532925199433 +datum=WGS84"
+        )
+        with pytest.raises(InputError, match=r"GeoTIFF cannot hold .*--crs"):
+            target_grid(reference, crs=rotated)
+        path = write_raster("rotated_pole.tif", ONES, rotated, from_origin(5, 5, 3e-4, 3e-4))
+        with pytest.raises(InputError, match=r"GeoTIFF cannot hold .*--crs"):
+            target_grid(path)
+        assert target_grid(path, crs="EPSG:3413").crs.to_epsg() == 3413
+
+    @pytest.mark.parametrize("crs", ["EPSG:5773", "EPSG:4978"])
+    def test_what_places_no_pixels_is_refused(self, reference, crs):
+        with pytest.raises(InputError, match=f"{crs}' is unknown .*no known place"):
+            target_grid(reference, crs=crs)
