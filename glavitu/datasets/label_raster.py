@@ -25,6 +25,9 @@ from glavitu.windows import Window
 
 Mask = npt.NDArray[np.uint8]
 
+#: The remark on a file that labels nothing.
+NOTHING_KNOWN = "all its pixels are unknown; check its nodata value and its mask"
+
 #: Sides in pixels of what is looked at when a file is opened, and how many of them.
 GLANCE, GLANCES = 256, 16
 
@@ -160,7 +163,7 @@ class RasterOutlines:
                 "has no glacier, write 0"
             )
         else:
-            yield "all its pixels are unknown; check its nodata value and its mask"
+            yield NOTHING_KNOWN
 
 
 def _open_raster(path: Name) -> Any:

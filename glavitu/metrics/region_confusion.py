@@ -87,7 +87,7 @@ class RegionConfusion(Metric):
         return self.counts
 
     def table(self) -> pd.DataFrame:
-        """Return one row per region that has pixels, with counts and scores.
+        """Return one row per region that has pixels of a known class, with counts and scores.
 
         Ratios are NaN where they are undefined, such as the IoU of a region where neither truth
         nor prediction has a glacier.
