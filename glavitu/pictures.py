@@ -7,12 +7,16 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import ListedColormap
 
+from glavitu.classes import UNKNOWN
 from glavitu.features import FeatureGroup
 
 #: Channels shown as red, green and blue, the best first: ice stands out in short-wave infrared.
 COMPOSITES = (("swir1", "nir", "red"), ("red", "green", "blue"))
 
-MASK_COLOURS = ListedColormap(["#f2efe9", "#2b7bba"])
+UNKNOWN_COLOUR = "#b4b4b4"
+
+#: Of land and glacier from 0 to 1, in pictures of :func:`shown_mask`.
+MASK_COLOURS = ListedColormap(["#f2efe9", "#2b7bba"]).with_extremes(bad=UNKNOWN_COLOUR)
 
 
 def composite(groups: Sequence[FeatureGroup]) -> tuple[FeatureGroup, list[int]]:
@@ -41,6 +45,15 @@ def composite_of(bands: Sequence[str]) -> list[int]:
         if set(names) <= set(bands):
             return [bands.index(name) for name in names]
     return [0]
+
+
+def shown_mask(mask: npt.NDArray[Any]) -> np.ma.MaskedArray[Any, Any]:
+    """Mask what is unknown in classes, so that it is drawn in :data:`UNKNOWN_COLOUR`.
+
+    Args:
+        mask: Classes, 255 where they are unknown.
+    """
+    return np.ma.masked_equal(mask, UNKNOWN)
 
 
 def stretched(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

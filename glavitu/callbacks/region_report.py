@@ -1,6 +1,7 @@
 """The report of a test: scores of each region, subregion and tile, as tables and a figure."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,11 @@ from glavitu._version import __version__
 from glavitu.callbacks.predictions import log_figure
 from glavitu.callbacks.results import ResultsCallback
 from glavitu.confidence.calibration import Calibration, describe_inference
+from glavitu.errors import InputError
 from glavitu.files import when_complete
 from glavitu.metrics import RegionConfusion
 from glavitu.metrics.acquisitions import groupings
-from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES, in_mean
 from glavitu.metrics.tile_confusion import pool_tiles
 from glavitu.models.inference import Inference
 from glavitu.report.region_figure import draw_groups, draw_regions
@@ -31,16 +33,21 @@ TITLES = {"years": "year", "sensors": "sensor", "groups": "region, year and sens
 ACQUISITION_SCORES = ("iou", "precision", "recall")
 
 
+#: Tiles without labels that are named on the terminal.
+NAMED = 5
+
+
 class RegionReport(ResultsCallback):
     """Prints the scores of each region after a test, and writes the report of the test.
 
     ``report.csv`` has the regions; ``report.json`` has the regions, subregions and tiles, the mean
-    and the standard deviation over regions, the checkpoint and its options, and what
+    and the standard deviation over known regions, the checkpoint and its options, and what
     a :class:`~glavitu.callbacks.CalibrationReport` found where there is one; ``report.png`` shows
     the IoU of regions and tiles. Where the test dataset tells dates or sensors of its tiles,
     ``report.json`` has years, sensors, and regions in these too, ``groups.csv`` the last and
     ``groups.png`` their IoU. The figures go to the loggers too, and the regions as a table to W&B.
-    Only confusion counts are kept, never predictions.
+    Only confusion counts are kept, never predictions. Pixels whose class is unknown are in none of
+    them; of tiles without any other a warning tells, and ``unlabelled`` in ``report.json``.
 
     The regions are those of the task's ``test_confusion``. Tiles are counted where the test dataset
     has ``tiles``, each batch has ``tile``, which of them it is, and the task's ``test_step``
@@ -71,9 +78,22 @@ class RegionReport(ResultsCallback):
         # Both sum over processes, so each one has to call them.
         regions = metric.table()
         tiles = self.results.table()
+        unlabelled = self.results.unlabelled()
+        if regions.empty and unlabelled:
+            raise InputError(
+                f"no label is known in any of the {len(unlabelled)} test tiles, such as "
+                f"{unlabelled[0]}, so there is nothing to score; check the labels (data.outlines)"
+            )
         if not trainer.is_global_zero:
             return
         report = _origin(trainer, pl_module) | tables(regions, tiles)
+        if unlabelled:
+            report["unlabelled"] = unlabelled
+            warnings.warn(
+                f"{len(unlabelled)} of the test tiles have no known label and are in no score: "
+                f"{', '.join(unlabelled[:NAMED])}{', ...' if len(unlabelled) > NAMED else ''}",
+                stacklevel=1,
+            )
         if (calibration := self.results.calibration) is not None:
             report["calibration"] = calibration
         groups = {} if tiles is None else pool_acquisitions(tiles, calibration or {})
@@ -111,11 +131,11 @@ def tables(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> dict[str
         tiles: What :meth:`glavitu.metrics.TileConfusion.table` gives, where tiles are known.
 
     Returns:
-        ``mean`` and ``std`` of each score over the regions where it is defined, the latter the
-        sample standard deviation (divisor n - 1); ``regions``, ``subregions`` and ``tiles``, a
+        ``mean`` and ``std`` of each score over the known regions where it is defined, the latter
+        the sample standard deviation (divisor n - 1); ``regions``, ``subregions`` and ``tiles``, a
         mapping for each row. What is undefined is None.
     """
-    scores = regions[list(SCORES)]
+    scores = regions.loc[in_mean(regions["region"]), list(SCORES)]
     if tiles is None:
         subregions = tiles = pd.DataFrame()
     else:
@@ -159,7 +179,7 @@ def pool_acquisitions(
 def print_regions(
     table: pd.DataFrame, title: str, scores: Sequence[str] = tuple(SCORES), mean: bool = True
 ) -> None:
-    """Print scores on the terminal, after them their mean and standard deviation.
+    """Print scores on the terminal, after them their mean and standard deviation over regions.
 
     Args:
         table: The scores, and columns of text before them that tell whose they are, such as
@@ -176,8 +196,9 @@ def print_regions(
     ]
     summaries = []
     if mean and len(table) > 1:
+        counted = table.loc[in_mean(table["region"]), list(scores)]
         for name in ("mean", "std"):
-            summary = getattr(table[list(scores)], name)()
+            summary = getattr(counted, name)()
             summaries.append([name, *(_number(float(summary[score])) for score in scores)])
     print_table(title, columns, rows, summaries)
 

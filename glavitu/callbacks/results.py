@@ -65,6 +65,13 @@ class Results:
         table = None if self._confusion is None else self._confusion.table()
         return None if table is None or table.empty else table  # batches did not tell their tiles
 
+    def unlabelled(self) -> list[str]:
+        """Return the names of tiles without a known label, which are in no score.
+
+        It is that of all processes, so each one has to call this.
+        """
+        return [] if self._confusion is None else self._confusion.unlabelled()
+
 
 class ResultsCallback(Callback):
     """A callback that reports a test.

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from glavitu.callbacks.results import ResultsCallback
-from glavitu.classes import GLACIER
+from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.confidence.calibration import Calibration
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
@@ -24,7 +24,9 @@ from glavitu.metrics.region_confusion import confusion_counts, most_probable
 from glavitu.models.entropy import confidence
 from glavitu.pictures import (
     MASK_COLOURS,
+    UNKNOWN_COLOUR,
     composite,
+    shown_mask,
     stretched,
 )
 
@@ -36,6 +38,7 @@ ERRORS = {
     "true positive": "#2b7bba",
     "false positive": "#e08214",
     "false negative": "#c2185b",
+    "unknown": UNKNOWN_COLOUR,
 }
 
 
@@ -47,8 +50,8 @@ class Sample:
         iou: IoU of the whole tile, infinite where neither truth nor prediction has a glacier.
         image: RGBA, uint8 (H, W, 4).
         bands: Names of the channels shown.
-        truth: bool (H, W), the glacier.
-        prediction: The same as predicted.
+        truth: uint8 (H, W), 1 = glacier, 0 = not, 255 = unknown.
+        prediction: bool (H, W), the glacier as predicted.
         confidence: (H, W) in [0, 1].
         calibrated: Whether it is calibrated, not raw.
     """
@@ -56,7 +59,7 @@ class Sample:
     iou: float
     image: npt.NDArray[np.uint8]
     bands: str
-    truth: npt.NDArray[np.bool_]
+    truth: npt.NDArray[np.uint8]
     prediction: npt.NDArray[np.bool_]
     confidence: npt.NDArray[np.float32]
     calibrated: bool = False
@@ -65,7 +68,8 @@ class Sample:
 class WorstTiles(ResultsCallback):
     """Draws the test tiles with the lowest IoU: image, truth, prediction, confidence and errors.
 
-    Each becomes ``samples/<tile>.png``, and what an earlier test left in ``samples`` goes. Needs
+    Each becomes ``samples/<tile>.png``, and what an earlier test left in ``samples`` goes. Tiles
+    whose labels are all unknown are none of them. Needs
     what :class:`~glavitu.callbacks.RegionReport` needs for tiles, and the feature groups of the
     image as the task's ``features``. Keeps no more tiles in memory than are drawn, thinned out.
 
@@ -103,6 +107,8 @@ class WorstTiles(ResultsCallback):
         features: Any = pl_module.features
         calibration: Calibration | None = getattr(pl_module, "calibration", None)
         for index, number in enumerate(batch["tile"].tolist()):
+            if not counts[index].any():
+                continue
             curve = None
             if calibration is not None:
                 curve = partial(calibration, region=self._tiles[number].region)
@@ -150,7 +156,7 @@ def thin_out(
 
     Args:
         image: float (C, H, W), scaled.
-        mask: int (H, W), true classes.
+        mask: int (H, W), true classes, 255 where they are unknown.
         probabilities: float (classes, H, W), class probabilities, on any device.
         features: Feature groups of the image's channels.
         curve: Maps raw to calibrated confidence, where the checkpoint has such a curve.
@@ -172,11 +178,17 @@ def thin_out(
         image=(255 * stretched(picture.float().cpu().numpy())).round().astype(np.uint8),
         bands=" / ".join(group.channels[channel] for channel in channels),
         # What compares makes its own memory, so that the whole tile is not kept.
-        truth=(mask[thin] == GLACIER).cpu().numpy(),
+        truth=_truth(mask[thin]),
         prediction=(most_probable(thinned, 0) == GLACIER).cpu().numpy(),
         confidence=(sure if curve is None else curve(sure)).cpu().numpy(),
         calibrated=curve is not None,
     )
+
+
+def _truth(mask: Tensor) -> npt.NDArray[np.uint8]:
+    truth = (mask == GLACIER).to(torch.uint8).masked_fill_(mask == UNKNOWN, UNKNOWN)
+    array: npt.NDArray[np.uint8] = truth.cpu().numpy()
+    return array
 
 
 def draw_sample(sample: Sample, name: str) -> Figure:
@@ -195,15 +207,19 @@ def draw_sample(sample: Sample, name: str) -> Figure:
     axes = figure.subplots(1, 5)
     # Colours and limits are for classes; a picture in RGBA takes no notice of them.
     classes: dict[str, Any] = {"cmap": MASK_COLOURS, "vmin": 0, "vmax": 1}
-    # The order of the colours: true negative, true positive, false positive, false negative.
-    errors = np.where(sample.prediction, 2 - sample.truth, 3 * sample.truth)
+    # The order of the colours: true negative, true positive, false positive, false negative, and
+    # unknown.
+    true, unknown = sample.truth == GLACIER, sample.truth == UNKNOWN
+    errors = np.select(
+        [unknown, sample.prediction & true, sample.prediction, true], [4, 1, 2, 3], default=0
+    )
     certain = f"confidence ({'calibrated' if sample.calibrated else 'raw'})"
     panels: list[tuple[str, Any, dict[str, Any]]] = [
         (sample.bands, sample.image, {}),
-        ("truth", sample.truth, classes),
+        ("truth", shown_mask(sample.truth), classes),
         ("prediction", sample.prediction, classes),
         (certain, sample.confidence, {"cmap": "viridis", "vmin": 0, "vmax": 1}),
-        ("errors", errors, {"cmap": ListedColormap(list(ERRORS.values())), "vmin": 0, "vmax": 3}),
+        ("errors", errors, {"cmap": ListedColormap(list(ERRORS.values())), "vmin": 0, "vmax": 4}),
     ]
     for place, (title, picture, options) in zip(axes, panels, strict=True):
         drawn = place.imshow(picture, interpolation="nearest", **options)
@@ -215,7 +231,7 @@ def draw_sample(sample: Sample, name: str) -> Figure:
         handles=[
             Patch(facecolor=colour, edgecolor="#999999", linewidth=0.5, label=text)
             for text, colour in ERRORS.items()
-            if text != "true negative"
+            if text != "true negative" and (text != "unknown" or unknown.any())
         ],
         loc="outside lower right",
         ncols=3,

@@ -26,6 +26,7 @@ from glavitu.metrics import RegionConfusion
 from glavitu.pictures import (
     MASK_COLOURS,
     composite,
+    shown_mask,
     stretched,
 )
 from glavitu.synthetic.world import SyntheticGlaciers, band_ratio
@@ -163,7 +164,8 @@ def draw(dataset: GlacierRasters, number: int, result: MapResult, path: Path) ->
             shown = axes.imshow(values, vmin=0, vmax=1)
             figure.colorbar(shown, ax=axes, shrink=0.85)
         else:
-            axes.imshow(values, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
+            mask = shown_mask(values)
+            axes.imshow(mask, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
     figure.suptitle(f"{tile.name}: glaciers in blue")
     figure.savefig(path)
 

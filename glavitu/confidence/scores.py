@@ -11,7 +11,7 @@ from rich.table import Column
 from glavitu.confidence.calibration import Calibration
 from glavitu.metrics import Reliability, ReliabilityHistogram
 from glavitu.metrics.acquisitions import Acquisition, groupings
-from glavitu.metrics.scores import CONFIDENCE_SCORES
+from glavitu.metrics.scores import CONFIDENCE_SCORES, in_mean
 from glavitu.regions import region_name
 from glavitu.terminal import numeric, print_table
 
@@ -121,7 +121,7 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
         for region, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     means = [
-        ["mean", *map(_number, table.mean())],
+        ["mean", *map(_number, table[in_mean(table.index)].mean())],
         ["all pixels", *(_number(scores[column]) for column in columns)],
     ]
     headers = [Column("region"), *(numeric(CONFIDENCE_SCORES[column]) for column in columns)]

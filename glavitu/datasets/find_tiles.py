@@ -13,6 +13,7 @@ from affine import Affine
 from rasterio import CRS
 from tqdm import tqdm
 
+from glavitu.datasets.label_raster import NOTHING_KNOWN, RasterOutlines
 from glavitu.datasets.labels import (
     ElsewhereError,
     NoOutlines,
@@ -260,6 +261,7 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
                     raise
                 apart[path].append(error)
         tiles.append(replace(tile, outlines=labels))
+    _pass_on_remarks(paths, [tile.outlines for tile in tiles])
     for path, errors in apart.items():
         if len(errors) == users[path]:
             raise InputError(f"{errors[0]}. So it is with all {len(errors)} tiles")
@@ -269,6 +271,27 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
             stacklevel=4,
         )
     return tuple(tiles)
+
+
+def _pass_on_remarks(paths: Sequence[Name], labels: Sequence[Outlines | None]) -> None:
+    """Warn once of what is unusual about label rasters, however many they are.
+
+    Raises:
+        InputError: If none of all labels is known.
+    """
+    said: dict[str, list[Name]] = defaultdict(list)
+    for path, each in zip(paths, labels, strict=True):
+        for remark in each.remarks if isinstance(each, RasterOutlines) else ():
+            said[remark].append(path)
+    if len(said[NOTHING_KNOWN]) == len(paths):
+        raise InputError(
+            f"{paths[0]}: {NOTHING_KNOWN}. So it is with the labels of all {len(paths)} tiles"
+        )
+    for remark, files in said.items():
+        if not files:
+            continue
+        more = f" (as are {len(files) - 1} more label rasters)" if len(files) > 1 else ""
+        warnings.warn(f"{files[0]}{more}: {remark}", stacklevel=5)
 
 
 @contextmanager

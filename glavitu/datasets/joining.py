@@ -3,21 +3,32 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from glavitu.classes import UNKNOWN
 from glavitu.datasets.torchgeo_api import concat_samples, merge_samples
 from glavitu.errors import InputError
 
 
 def join(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put the images of samples above each other; of all else the first sample's counts."""
-    return _first(samples) | concat_samples(
+    """Put the images of samples above each other; of all else the first sample's counts.
+
+    Where its mask is unknown, that of the next one counts.
+    """
+    joined = _first(samples) | concat_samples(
         [{"image": s["image"]} for s in samples if "image" in s]
     )
+    for mask in (s["mask"] for s in samples if "mask" in s):
+        if mask.shape == joined["mask"].shape:
+            joined["mask"] = torch.where(joined["mask"] == UNKNOWN, mask, joined["mask"])
+    return joined
 
 
 def merge(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge the pixels of samples of one window; of all else the first sample's counts.
+
+    The largest values count, and of masks the largest known class.
 
     Raises:
         InputError: If the samples have not the same channels.
@@ -31,7 +42,12 @@ def merge(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "join channels with `&`"
             )
     pixels = [{k: s[k] for k in ("image", "mask") if k in s} for s in samples]
+    for sample in pixels:
+        if "mask" in sample:  # below any class
+            sample["mask"] = sample["mask"].long().masked_fill(sample["mask"] == UNKNOWN, -1)
     merged = _first(samples) | merge_samples(pixels)
+    if "mask" in merged:
+        merged["mask"] = merged["mask"].masked_fill(merged["mask"] == -1, UNKNOWN)
     merged.pop("tile", None)  # it counts in one of the datasets, and does not say in which
     return merged
 

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyproj
-import rasterio
 import rasterio.windows
 import shapely
 from affine import Affine
 from rasterio import CRS
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
+from glavitu.datasets.label_raster import Mask, RasterOutlines
 from glavitu.errors import InputError
 from glavitu.files import Name
 from glavitu.outlines.read_polygons import (
@@ -22,14 +21,8 @@ from glavitu.outlines.read_polygons import (
     read_polygons,
     suffix_of,
 )
-from glavitu.rasters.grid import (
-    Grid,
-    check_georeferenced,
-    grid_differences,
-)
+from glavitu.rasters.grid import Grid
 from glavitu.windows import Window
-
-Mask = npt.NDArray[np.uint8]
 
 
 class Polygons(NamedTuple):
@@ -118,57 +111,6 @@ class VectorOutlines:
         return mask
 
 
-class RasterOutlines:
-    """A label raster on an image's grid: 1 is glacier, 0 and nodata are not.
-
-    Args:
-        path: Raster of one band.
-        grid: Of the image.
-
-    Raises:
-        InputError: If the file is missing or unreadable, has more than one band, or is on another
-            grid than the image.
-    """
-
-    def __init__(self, path: Name, grid: Grid) -> None:
-        self.path = path
-        with _open_raster(path) as dataset:
-            if dataset.count != 1:
-                raise InputError(
-                    f"{path}: has {dataset.count} bands, but labels need 1 (1 = glacier); write a "
-                    "file with this band alone"
-                )
-            check_georeferenced(path, dataset)
-            differences = grid_differences(grid, dataset)
-            if differences:
-                raise InputError(
-                    f"{path}: is on another grid than the image; it differs in "
-                    f"{'; '.join(differences)}. Warp the labels to the image's grid, or give the "
-                    "outlines as polygons, which may have any CRS"
-                )
-
-    def read(self, window: Window) -> Mask:
-        """Read a window inside the image, uint8 (h, w)."""
-        where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
-        try:
-            with _open_raster(self.path) as dataset:
-                values = dataset.read(1, window=where, masked=True).filled(0)
-        except RasterioError as error:
-            raise InputError(
-                f"{self.path} cannot be read at rows {window.row} to "
-                f"{window.row + window.height} ({error}); it seems damaged, download or write it "
-                "again"
-            ) from error
-        odd = values[(values != 0) & (values != 1)]
-        if odd.size:
-            raise InputError(
-                f"{self.path}: has the value {odd[0]}, but labels are 1 (glacier) and 0 (not); "
-                "write these, or set what means neither as the file's nodata value"
-            )
-        mask: Mask = values.astype(np.uint8)
-        return mask
-
-
 class NoOutlines:
     """The labels of land without glaciers."""
 
@@ -210,12 +152,3 @@ def _footprint(transform: Affine, window: Window) -> shapely.Polygon:
 
 def _span(left: float, bottom: float, right: float, top: float) -> str:
     return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
-
-
-def _open_raster(path: Name) -> Any:
-    try:
-        return rasterio.open(path)
-    except RasterioError as error:
-        raise InputError(
-            f"{path}: cannot be read as a raster ({error}); check the path and write it again"
-        ) from error

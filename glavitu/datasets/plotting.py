@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from glavitu.pictures import MASK_COLOURS, composite_of, stretched
+from glavitu.pictures import MASK_COLOURS, composite_of, shown_mask, stretched
 
 
 def plot_sample(
@@ -29,7 +29,11 @@ def plot_sample(
     image = sample["image"].detach().cpu().float().numpy()[channels]
     names = " / ".join(bands[channel] for channel in channels)
     panels: list[tuple[str, Any]] = [(names, stretched(image))]
-    panels += [(key, sample[key].cpu().numpy()) for key in ("mask", "prediction") if key in sample]
+    panels += [
+        (key, shown_mask(sample[key].cpu().numpy()))
+        for key in ("mask", "prediction")
+        if key in sample
+    ]
     figure = Figure(figsize=(4 * len(panels), 4.4), dpi=100, layout="constrained")
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, picture) in zip(all_axes, panels, strict=True):

@@ -60,9 +60,10 @@ def convert(source: str | Path, output: str | Path, progress: bool = True) -> Co
     ``outlines.tif`` (1 = glacier), without padding, in EPSG:4326. The values are those of the HDF5
     file, scaled to [0, 1] and equal to the bit, so that
     :class:`~glavitu.datasets.GlacierRasters` gives the samples of
-    :class:`~glavitu.datasets.BenchmarkTiles`; scale and offset of each band lead to physical units
-    (for SAR to log10 of sigma0). A folder has its name only when it is complete, and tiles whose
-    folders are there are skipped, so that an interrupted conversion goes on where it stopped.
+    :class:`~glavitu.datasets.BenchmarkTiles` (with ``padding="land"`` beyond the tiles too); scale
+    and offset of each band lead to physical units (for SAR to log10 of sigma0). A folder has its
+    name only when it is complete, and tiles whose folders are there are skipped, so that an
+    interrupted conversion goes on where it stopped.
 
     Args:
         source: A released HDF5 file, or a folder of them.

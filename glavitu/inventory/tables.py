@@ -11,7 +11,7 @@ import pandas as pd
 from rich.table import Column
 from tqdm import tqdm
 
-from glavitu.classes import GLACIER
+from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.datasets.benchmark_files import (
     DAMAGE,
     DEGREES,
@@ -50,7 +50,7 @@ from glavitu.terminal import numeric, print_table
 NAMED_SUBREGIONS = 4
 
 BOUNDS = ("west", "south", "east", "north")
-COLUMNS = ("split", "name", "region", "subregion", "groups", "pixels", "glacier", *BOUNDS)
+COLUMNS = ("split", "name", "region", "subregion", "groups", "pixels", "known", "glacier", *BOUNDS)
 
 Row = dict[str, Any]
 
@@ -84,9 +84,9 @@ def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.Data
 
     Returns:
         One row per tile: ``split`` (empty where unknown), ``name``, ``region`` (code),
-        ``subregion``, ``groups`` (tuple of names), ``pixels`` (without padding), ``glacier``
-        (pixels, NaN without outlines), and ``west``, ``south``, ``east``, ``north`` in degrees
-        (EPSG:4326).
+        ``subregion``, ``groups`` (tuple of names), ``pixels`` (without padding), ``known`` and
+        ``glacier`` (pixels with a known label, and of glacier, NaN without outlines), and
+        ``west``, ``south``, ``east``, ``north`` in degrees (EPSG:4326).
 
     Raises:
         InputError: If there is no tile, or one cannot be described.
@@ -179,8 +179,8 @@ def summary(tiles: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``split``, ``region``, ``tiles`` (number), ``subregions`` (tuple of names), ``groups``
-        (number of tiles by feature group), ``glacier_share`` (0 to 1, of the area of the tiles
-        with outlines; NaN without any), and the bounds in degrees.
+        (number of tiles by feature group), ``glacier_share`` (0 to 1, of the pixels with a known
+        label; NaN without any), and the bounds in degrees.
     """
     parts = tiles.groupby(["split", "region"], sort=False)
     rows = [_total(str(split), str(region), part) for (split, region), part in parts]
@@ -242,6 +242,7 @@ def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
         "subregion": tile.subregion,
         "groups": tuple(in_order(tile.groups)),
         "pixels": height * width,
+        "known": height * width,
         "glacier": int((labels == 1).sum()),
         **dict(zip(BOUNDS, tile.bounds, strict=True)),
     }
@@ -258,7 +259,12 @@ def _folder_row(tile: TileFolder) -> Row:
             region = region_index(tile.region or scene.tags.get("region"))
         except InputError as error:
             raise InputError(f"{first}: tag region: {error}") from None
-        glacier = None if labels is None else sum(int(m.sum()) for m in read_labels(labels, scene))
+        known = glacier = None
+        if labels is not None:
+            known = glacier = 0
+            for mask in read_labels(labels, scene):
+                known += int((mask != UNKNOWN).sum())
+                glacier += int((mask == GLACIER).sum())
         return {
             "split": tile.split,
             "name": tile.name,
@@ -266,6 +272,7 @@ def _folder_row(tile: TileFolder) -> Row:
             "subregion": scene.tags.get("subregion", ""),
             "groups": tuple(rasters),
             "pixels": scene.height * scene.width,
+            "known": known,
             "glacier": glacier,
             **dict(zip(BOUNDS, bounds_of_grid(scene.grid, DEGREES), strict=True)),
         }
@@ -282,11 +289,11 @@ def _say_findings(tile: TileFolder, values: Mapping[str, Any], said: Said) -> No
 def _frame(rows: list[Row]) -> pd.DataFrame:
     order = {split: place for place, split in enumerate(SPLITS)}
     rows = sorted(rows, key=lambda row: (order.get(row["split"], -1), row["region"], row["name"]))
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"glacier": float})
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"known": float, "glacier": float})
 
 
 def _total(split: str, region: str, tiles: pd.DataFrame) -> Row:
-    labelled = tiles[tiles["glacier"].notna()]
+    known = tiles["known"].sum()
     # Places on both sides of the 180th meridian are neighbours.
     bounds = union(list(tiles[list(BOUNDS)].itertuples(index=False)), 360.0)
     counts = Counter(name for groups in tiles["groups"] for name in groups)
@@ -296,9 +303,7 @@ def _total(split: str, region: str, tiles: pd.DataFrame) -> Row:
         "tiles": len(tiles),
         "subregions": tuple(sorted(set(tiles["subregion"]) - {""})),
         "groups": {name: counts[name] for name in in_order(counts)},
-        "glacier_share": labelled["glacier"].sum() / labelled["pixels"].sum()
-        if len(labelled)
-        else float("nan"),
+        "glacier_share": tiles["glacier"].sum() / known if known else float("nan"),
         **dict(zip(BOUNDS, bounds, strict=True)),
     }
 

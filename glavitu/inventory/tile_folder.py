@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from glavitu.datasets.benchmark_files import OUTLINES, SPLITS
+from glavitu.datasets.label_raster import RasterOutlines
 from glavitu.datasets.labels import open_outlines
 from glavitu.datasets.manifest import is_manifest, read_manifest
 from glavitu.datasets.tile_folders import check_folder, finished, tile_name
@@ -156,18 +157,20 @@ def _of_group(group: FeatureGroup, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_labels(path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
-    """Read outlines on the grid of a raster from top to bottom, 1 = glacier.
+    """Read outlines on the grid of a raster from top to bottom: 1 = glacier, 255 = unknown.
 
     Args:
         path: Their file, a raster or polygons.
         scene: A raster of the same tile.
 
     Raises:
-        InputError: If they cannot be read, lie elsewhere, or hold something else than 0 and 1.
+        InputError: If they cannot be read, lie elsewhere, or hold what is no label.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         outlines = open_outlines(path, scene.grid)
+    for remark in outlines.remarks if isinstance(outlines, RasterOutlines) else ():
+        warnings.warn(f"{path}: {remark}", stacklevel=2)
     for strip in strips(scene):
         yield outlines.read(strip)
 

@@ -3,10 +3,14 @@
 To add a score of the glacier class, add it to :data:`SCORES`; all of these have it then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+from glavitu.regions import UNKNOWN, region_name
 
 #: Columns of counts of pixels: true and false positives and negatives of the glacier class.
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -47,6 +51,19 @@ CONFIDENCE_SCORES: dict[str, str] = {
 BESIDE_SCORES = ("ece_raw", "ece_calibrated", "brier")
 
 LABELS: dict[str, str] = {name: score.label for name, score in SCORES.items()} | CONFIDENCE_SCORES
+
+
+def in_mean(regions: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Tell which rows count in a mean over regions: those of known regions.
+
+    Args:
+        regions: Code of each row's region.
+
+    Returns:
+        bool (rows,), True for all where no region is known.
+    """
+    known = np.array([region != region_name(UNKNOWN) for region in regions], dtype=np.bool_)
+    return known if known.any() else ~known
 
 
 def with_scores(counts: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from glavitu.classes import UNKNOWN
 from glavitu.metrics.acquisitions import acquisitions, groupings
 from glavitu.metrics.region_confusion import confusion_counts
 from glavitu.metrics.scores import COUNTS, with_scores
@@ -51,8 +52,8 @@ class TileConfusion(Metric):
     def __init__(self, tiles: "Sequence[Tile]", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.tiles = tiles
-        # Columns TP, FP, FN, TN.
-        zeros = torch.zeros(len(tiles), 4, dtype=torch.long)
+        # Columns TP, FP, FN, TN, and pixels whose class is unknown.
+        zeros = torch.zeros(len(tiles), 5, dtype=torch.long)
         self.add_state("counts", default=zeros, dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, mask: Tensor, tile: Tensor) -> None:
@@ -60,24 +61,25 @@ class TileConfusion(Metric):
 
         Args:
             prediction: int (B, H, W), predicted classes.
-            mask: int (B, H, W), true classes, on the same device.
+            mask: int (B, H, W), true classes, 255 where they are unknown, on the same device.
             tile: int64 (B,), which tile of the dataset each is.
         """
         counts = self.batch_counts = confusion_counts(prediction, mask)
+        counts = torch.cat([counts, (mask == UNKNOWN).sum((1, 2))[:, None]], dim=1)
         self.counts.index_add_(0, tile.to(self.counts.device), counts.to(self.counts.device))
 
     def compute(self) -> Tensor:
-        """Return the counts, int64 (tiles, 4): TP, FP, FN, TN."""
+        """Return the counts, int64 (tiles, 5): TP, FP, FN, TN, and unknown."""
         return self.counts
 
     def table(self) -> pd.DataFrame:
-        """Return one row per tile that has pixels, in the dataset's order.
+        """Return one row per tile that has pixels of a known class, in the dataset's order.
 
         Columns are ``tile``, ``region``, ``subregion`` (empty where unknown), where one is known
         ``date``, ``year`` and ``sensor``, and those of
         :func:`~glavitu.metrics.scores.with_scores`.
         """
-        counts = pd.DataFrame(self.compute().cpu().numpy(), columns=list(COUNTS))
+        counts = pd.DataFrame(self.compute()[:, :4].cpu().numpy(), columns=list(COUNTS))
         named = pd.DataFrame(
             {
                 "tile": [tile.name for tile in self.tiles],
@@ -91,6 +93,15 @@ class TileConfusion(Metric):
             named[["year", "sensor"]] = taken[["year", "sensor"]]
         table = with_scores(named.join(counts))
         return table[table["pixels"] > 0].reset_index(drop=True)
+
+    def unlabelled(self) -> list[str]:
+        """Return the names of the tiles that were seen and have no pixel of a known class.
+
+        They are in no score. With several processes, each one has to call this.
+        """
+        counts = self.compute()
+        none = (counts[:, 4] > 0) & (counts[:, :4].sum(1) == 0)
+        return [self.tiles[number].name for number in none.nonzero().flatten().tolist()]
 
 
 def pool_tiles(tiles: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from PIL import Image
 from glavitu._version import __version__
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
-from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES
+from glavitu.metrics.scores import BESIDE_SCORES, LABELS, SCORES, in_mean
 from glavitu.report.plot import plot_regions
 from glavitu.report.runs import Run
 
@@ -116,7 +116,7 @@ def render(runs: Sequence[Run], progress: Callable[[int], Any] = lambda _: None)
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    iou = run.regions["iou"]
+    iou = run.regions.loc[in_mean(run.regions["region"]), "iou"]
     return {
         "mean": float(iou.mean()),
         "std": float(iou.std(ddof=1)),
@@ -131,9 +131,10 @@ def _side_by_side(runs: Sequence[Run], names: Sequence[str]) -> Table:
     columns = [run.regions.set_index("region")["iou"] for run in runs]
     iou = pd.concat(columns, axis=1).reindex(list(names))
     iou.columns = [str(number) for number in range(len(runs))]
-    foot = _means(iou)
-    common = iou.dropna()
-    if 0 < len(common) < len(iou):
+    counted = iou[in_mean(iou.index)]
+    foot = _means(counted)
+    common = counted.dropna()
+    if 0 < len(common) < len(counted):
         plural = "" if len(common) == 1 else "s"
         foot[f"mean of the {len(common)} region{plural} with an IoU in all runs"] = common.mean()
     return Table(
@@ -165,14 +166,15 @@ def _long(
     foot = [
         {texts[0]: text, "run": run.name} | values.to_dict()
         for run, table in zip(runs, tables, strict=True)
-        for text, values in _means(table.reindex(columns=scores)).items()
+        if summarised
+        for text, values in _means(table[in_mean(table["region"])].reindex(columns=scores)).items()
     ]
     columns = [Column(key, key, "text") for key in keys]
     columns += [
         Column(name, LABELS.get(name, name), "count" if name in COUNTS else "score")
         for name in numbers
     ]
-    return Table(caption, columns, rows.to_dict("records"), foot if summarised else [])
+    return Table(caption, columns, rows.to_dict("records"), foot)
 
 
 def _acquisitions(runs: Sequence[Run]) -> list[Table]:

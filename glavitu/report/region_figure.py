@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from glavitu.metrics.scores import in_mean
+
 #: Width of a bar, where regions are 1 apart.
 WIDTH = 0.62
 
@@ -46,7 +48,7 @@ def draw_regions(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> Fi
             zorder=3,
             label="_" if place else "tile",
         )
-    known = iou[~np.isnan(iou)]
+    known = iou[~np.isnan(iou) & in_mean(regions["region"])]
     if len(known) > 1:
         text = f"mean {known.mean():.3f}, standard deviation {known.std(ddof=1):.3f}"
         axes.axhline(known.mean(), color="#c0392b", linewidth=1, label=text, zorder=2)

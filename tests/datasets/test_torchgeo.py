@@ -71,7 +71,9 @@ def task_of_theirs():
         from torchgeo.tasks import SemanticSegmentation
     except ImportError:
         from torchgeo.trainers import SemanticSegmentationTask as SemanticSegmentation
-    return SemanticSegmentation("unet", "resnet18", in_channels=8, task="multiclass", num_classes=2)
+    return SemanticSegmentation(
+        "unet", "resnet18", in_channels=8, task="multiclass", num_classes=2, ignore_index=255
+    )
 
 
 def rgb_values(seed=0, shape=SHAPE):
