@@ -32,6 +32,11 @@ def _add_info(commands: Commands) -> None:
         help="read everything and list every fault, each on a line; the exit status is 1 if there "
         "is one, otherwise 0",
     )
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer of the outlines, in files of which several layers hold polygons",
+    )
     parser.set_defaults(run=_info)
 
 
@@ -44,9 +49,9 @@ def _info(options: argparse.Namespace) -> int:
     )
 
     if not options.check:
-        print_summary(summary(inventory(options.path)), options.path)
+        print_summary(summary(inventory(options.path, layer=options.layer)), options.path)
         return 0
-    tiles, faults, examined = examine(options.path)
+    tiles, faults, examined = examine(options.path, layer=options.layer)
     if len(tiles):
         print_summary(summary(tiles), options.path)
     if len(tiles) < examined:

@@ -71,6 +71,7 @@ class GlacierDataModule(GeoDataModule):
             equally. As published, all tiles are equally likely.
         num_workers: Processes that read ahead; 0 reads in the main process.
         augmentation: Probabilities and strengths of the augmentation in training.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class GlacierDataModule(GeoDataModule):
         balanced: bool = False,
         num_workers: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
+        layer: str | None = None,
     ) -> None:
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
@@ -113,6 +115,7 @@ class GlacierDataModule(GeoDataModule):
             "files": files,
             "outlines": outlines,
             "region": region,
+            "layer": layer,
         }
         self.train_aug = TrainingAugmentation(augmentation, self.features, location)
         # A process may have no tile of its own to predict.

@@ -17,7 +17,6 @@ from glavitu.datasets.labels import (
     ElsewhereError,
     NoOutlines,
     Outlines,
-    load_polygons,
     open_outlines,
 )
 from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_manifest
@@ -26,7 +25,7 @@ from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.files import Name, is_local
-from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES, PolygonFile
 from glavitu.rasters.grid import Grid, check_bounds
 from glavitu.rasters.scene import Scene
 from glavitu.regions import region_index
@@ -104,6 +103,7 @@ def find_tiles(
     bounds: Sequence[float] | None,
     regions: Sequence[str] | None = None,
     subregions: Sequence[str] | None = None,
+    layer: str | None = None,
 ) -> tuple[RasterTile, ...]:
     """Find and check the tiles below folders, and the scenes of manifests.
 
@@ -120,6 +120,8 @@ def find_tiles(
         bounds: Keep only this part, (xmin, ymin, xmax, ymax) in the rasters' CRS.
         regions: Keep the tiles of these regions alone.
         subregions: Keep the tiles of these subregions alone.
+        layer: Layer of the outlines in files of which several layers hold polygons; a manifest
+            comes before it.
 
     Raises:
         InputError: If there is no tile, or a file does not fit.
@@ -144,7 +146,7 @@ def find_tiles(
     if outlines is None:
         return tiles
     kept = set(map(id, tiles))
-    return _with_labels([each for each in found if id(each.tile) in kept], outlines)
+    return _with_labels([each for each in found if id(each.tile) in kept], outlines, layer)
 
 
 def pixels(transform: Affine, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
@@ -227,7 +229,9 @@ def _describe(
         return _Found(described, tile, root)
 
 
-def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ...]:
+def _with_labels(
+    found: Sequence[_Found], outlines: str, layer: str | None
+) -> tuple[RasterTile, ...]:
     """Open the labels of tiles."""
     paths = []
     for each in found:
@@ -235,14 +239,14 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
             paths.append(_labels(each.entry, outlines))
     users = Counter(paths)
     apart: dict[Name, list[ElsewhereError]] = defaultdict(list)
-    load = cache(load_polygons)  # one inventory for all tiles is read once
+    load = cache(PolygonFile.open)  # one inventory for all tiles is looked through once
     tiles = []
     opening = zip(tqdm(found, desc="opening labels", leave=False, delay=5), paths, strict=True)
     for (tile, entry, root), path in opening:
         labels: Outlines = NoOutlines()
         with _naming_the_line(root, entry):
             try:
-                labels = open_outlines(path, tile.grid, load)
+                labels = open_outlines(path, tile.grid, entry.layer or layer, load)
             except ElsewhereError as error:
                 if users[path] == 1:
                     raise

@@ -66,6 +66,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             :attr:`all_bands` names.
         cache: Keep up to 32 tiles open between windows; without it, one.
         time_series: TorchGeo's stack of all dates, which there is not: a sample is of one date.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
 
     Raises:
         InputError: If there is no tile, a tile is in another CRS or has other pixels than asked
@@ -93,6 +94,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         bands: Sequence[str] | None = None,
         cache: bool = True,
         time_series: bool = False,
+        layer: str | None = None,
     ) -> None:
         if time_series:
             raise InputError(
@@ -111,6 +113,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             bounds,
             regions,
             subregions,
+            layer,
         )
         self.paths = roots
         super().__init__(tiles, groups, location, transforms, bands)

@@ -68,7 +68,7 @@ class Examination(NamedTuple):
     examined: int
 
 
-def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
+def inventory(path: str | Path, progress: bool = True, layer: str | None = None) -> pd.DataFrame:
     """List the tiles of the benchmark or of one's own data.
 
     Of the pixels only the outlines are read.
@@ -77,6 +77,7 @@ def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
         path: A released HDF5 file, a folder of them, a folder with tiles as GeoTIFFs, or a
             manifest of scenes.
         progress: Show a progress bar.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
 
     Returns:
         One row per tile: ``split`` (empty where unknown), ``name``, ``region`` (code),
@@ -102,19 +103,20 @@ def inventory(path: str | Path, progress: bool = True) -> pd.DataFrame:
                             f"`glavitu info --check {file}` lists every fault"
                         ) from error
     else:
-        folders = tqdm(find_folders(path), desc="tiles", disable=not progress)
+        folders = tqdm(find_folders(path, layer), desc="tiles", disable=not progress)
         rows += [_folder_row(tile) for tile in folders]
     if not rows:
         raise InputError(f"{path}: holds no tile; download it again")
     return _frame(rows)
 
 
-def examine(path: str | Path, progress: bool = True) -> Examination:
+def examine(path: str | Path, progress: bool = True, layer: str | None = None) -> Examination:
     """Read everything, list the tiles and whatever is wrong with them.
 
     Args:
         path: As for :func:`inventory`.
         progress: Show a progress bar.
+        layer: As for :func:`inventory`.
 
     Raises:
         InputError: If there is neither a file nor a folder to examine.
@@ -140,7 +142,7 @@ def examine(path: str | Path, progress: bool = True) -> Examination:
                         tile = describe(file, name, release[name])
                         rows.append(_released_row(tile, release[name]))
     else:
-        for folder in tqdm(find_folders(path), desc="tiles", disable=not progress):
+        for folder in tqdm(find_folders(path, layer), desc="tiles", disable=not progress):
             examined += 1
             faults += folder_faults(folder)
             with suppress(InputError):
@@ -250,7 +252,8 @@ def _folder_row(tile: TileFolder) -> Row:
             region = region_index(tile.region or scene.tags.get("region"))
         except InputError as error:
             raise InputError(f"{first}: tag region: {error}") from None
-        glacier = None if labels is None else sum(int(m.sum()) for m in read_labels(labels, scene))
+        strips = () if labels is None else read_labels(tile, labels, scene)
+        glacier = None if labels is None else sum(int(mask.sum()) for mask in strips)
         bounds = array_bounds(scene.height, scene.width, scene.transform)
         return {
             "split": tile.split,

@@ -41,6 +41,7 @@ def target_grid(
     resolution: float | None = None,
     bounds: Sequence[float] | None = None,
     aoi: str | Path | None = None,
+    layer: str | None = None,
 ) -> Grid:
     """Describe the grid on which a scene is mapped.
 
@@ -55,6 +56,7 @@ def target_grid(
             that of a pixel as large on the ground in the middle of the scene, to two digits.
         bounds: xmin, ymin, xmax, ymax in the CRS. Beyond the rasters the map has no data.
         aoi: Polygons in any CRS; the grid is the part of the reference within their bounds.
+        layer: Layer of the area's file, where several hold polygons.
 
     Returns:
         The grid, north up.
@@ -64,6 +66,11 @@ def target_grid(
     """
     if bounds is not None and aoi is not None:
         raise InputError("both bounds and an area of interest are given; give one of them")
+    if layer is not None and aoi is None:
+        raise InputError(
+            f"layer {layer!r} is given, but no area of interest whose layer it could be; give that "
+            "(--aoi), or leave the layer out"
+        )
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
         raise InputError(f"the resolution is {resolution}; give the size of a pixel, above 0")
     files = _describe(list_files(reference))
@@ -81,7 +88,7 @@ def target_grid(
     if bounds is not None:
         wanted = _overlapping(check_bounds(bounds, "the map's CRS"), covered, "bounds", target)
     elif aoi is not None:
-        area = _area_of_interest(as_name(aoi), target)
+        area = _area_of_interest(as_name(aoi), layer, target)
         _overlapping(area, covered, str(aoi), target)
         wanted = _intersection(area, covered)
     return _snapped(target, lattice, wanted)
@@ -157,8 +164,8 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
     return float(np.min(x)), float(np.min(y)), float(np.max(x)), float(np.max(y))
 
 
-def _area_of_interest(path: str, crs: rasterio.CRS) -> Bounds:
-    polygons = read_polygons(path)
+def _area_of_interest(path: str, layer: str | None, crs: rasterio.CRS) -> Bounds:
+    polygons = read_polygons(path, layer)
     if not len(polygons):
         raise InputError(f"{path}: holds no polygon; draw the area of interest into it")
     xmin, ymin, xmax, ymax = polygons.to_crs(pyproj.CRS.from_wkt(crs.to_wkt())).total_bounds

@@ -203,3 +203,9 @@ class TestBadInput:
         there = from_origin(377_000, 7_900_000, 500, 500)
         path = write_raster("wrangel.tif", ONES, "EPSG:32601", there)
         self.raises(path, "wrangel.tif lies across the 180th meridian", crs="EPSG:4326")
+
+
+def test_a_layer_is_that_of_an_area(write_raster):
+    raster = write_raster("a.tif", np.ones((4, 4), np.float32))
+    with pytest.raises(InputError, match="layer 'range' is given, but no area of interest"):
+        target_grid(raster, layer="range")
