@@ -423,8 +423,8 @@ class TestErrors:
 
     def test_no_area(self, write, good, capsys):
         flat = write("flat.gpkg", [shapely.Polygon([(0, 0), (1000, 0), (2000, 0)])])
-        self.check(capsys, [flat, good], "flat.gpkg", "has an area")
-        self.check(capsys, [flat, flat], "flat.gpkg", "has an area")
+        self.check(capsys, [flat, good], "flat.gpkg", "no area")
+        self.check(capsys, [flat, flat], "flat.gpkg", "no area")
 
     def test_no_such_column(self, good, capsys):
         self.check(capsys, [good, good, "--id", "RGIId"], "good.gpkg", "'RGIId'", "it has name")
@@ -475,3 +475,24 @@ class TestEverest:
         assert (result.table["area_deviation_percent"] == 0).all()
         assert result.table.filter(regex="_m$").max(axis=None) < 1e-6
         assert math.isclose(result.summary["area_deviation_percent"]["std"], 0)
+
+
+def test_layers_of_a_file_are_named(write, capsys):
+    predicted = write("predicted.gpkg", [box(0, 0, 1000, 1000)])
+    reference = write("reference.gpkg", [box(-5000, -5000, 9000, 9000)])
+    frame = geopandas.read_file(predicted)
+    frame.to_file(reference, layer="glaciers", mode="a")
+    files = ["compare", str(predicted), str(reference), "--output", "out"]
+    assert main(files) == 1
+    assert "reference (Polygon), glaciers (Polygon)" in capsys.readouterr().err
+    assert main([*files, "--layer", "glaciers"]) == 0
+    assert pd.read_csv("out/comparison.csv")["area_deviation_percent"].tolist() == [0]
+
+
+def test_rock_of_glims_is_no_glacier(write):
+    shapes = [box(0, 0, 1000, 1000), box(400, 400, 600, 600)]
+    reference = write("reference.gpkg", shapes, line_type=["glac_bound", "intrnl_rock"])
+    predicted = write("predicted.gpkg", [box(0, 0, 1000, 1000)])
+    with pytest.warns(UserWarning, match="1 of 2 features are rock"):
+        (row,) = quick(predicted, reference).table.to_dict("records")
+    assert row["reference_km2"] == pytest.approx(0.96, rel=1e-6)

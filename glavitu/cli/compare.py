@@ -39,6 +39,14 @@ def add_parser(commands: Commands) -> None:
         "area that they share",
     )
     parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="layer with the outlines, in files of which several layers hold polygons; may be "
+        "repeated where files call it differently",
+    )
+    parser.add_argument(
         "--output", default="comparison", metavar="DIR", help="folder for the files (%(default)s)"
     )
     parser.set_defaults(run=_compare)
@@ -53,6 +61,7 @@ def _compare(options: argparse.Namespace) -> None:
         options.output,
         experts=options.experts,
         id_column=options.id,
+        layer=options.layer,
     )
     print_summary(result.summary)
     for path in (result.csv, result.json, result.figure):

@@ -33,6 +33,11 @@ def _add_info(commands: Commands) -> None:
         help="read everything and list every fault, each on a line; the exit status is 1 if there "
         "is one, otherwise 0",
     )
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer of the outlines, in files of which several layers hold polygons",
+    )
     add_value_options(parser)
     parser.set_defaults(run=_info)
 
@@ -52,9 +57,10 @@ def _info(options: argparse.Namespace) -> int:
         "slope_percent": options.slope_percent,
     }
     if not options.check:
-        print_summary(summary(inventory(options.path, **values)), options.path)
+        tiles = inventory(options.path, layer=options.layer, **values)
+        print_summary(summary(tiles), options.path)
         return 0
-    tiles, faults, examined = examine(options.path, **values)
+    tiles, faults, examined = examine(options.path, layer=options.layer, **values)
     if len(tiles):
         print_summary(summary(tiles), options.path)
     if len(tiles) < examined:

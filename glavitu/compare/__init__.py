@@ -43,6 +43,7 @@ def compare(
     *,
     experts: Sequence[str | Path] = (),
     id_column: str | None = None,
+    layer: Sequence[str] | str = (),
     progress: bool = True,
 ) -> Comparison:
     """Compare outlines glacier by glacier: their areas, and the distances between them.
@@ -57,6 +58,8 @@ def compare(
         experts: Further outlines of the same glaciers. The reference counts as one expert too.
         id_column: Column that names the glacier in all files; by default they are matched by
             overlap, see :func:`glavitu.compare.matching.by_overlap`.
+        layer: Layer of the outlines in files of which several layers hold polygons; several names
+            where files call it differently.
         progress: Show a progress bar.
 
     Raises:
@@ -71,7 +74,8 @@ def compare(
             f"{reference}: is the reference and among the experts; the reference counts as one "
             "expert, so leave it out there"
         )
-    files = read_files(paths, id_column)
+    layers = (layer,) if isinstance(layer, str) else tuple(layer)
+    files = read_files(paths, id_column, layers)
     matches = by_id(files) if id_column is not None else by_overlap(files)
     table = compare_glaciers(files, matches, progress)
     summary = summarise(files, matches, table, id_column)

@@ -12,14 +12,12 @@ from pyproj.exceptions import ProjError
 
 from glavitu.arrays import Geometries
 from glavitu.errors import InputError
+from glavitu.outlines.placing import EARTH, MOST_PIECES
 from glavitu.outlines.plane import centre, on_plane, plane_at, repaired
 from glavitu.outlines.read_polygons import read_polygons
 
 #: Metres after which an edge gets a vertex more: straight in one CRS is curved in another.
 PIECE = 100.0
-
-#: Metres per radian of latitude, about.
-EARTH = 6371e3
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,21 @@ class OutlineFile:
     dropped: int
 
 
-def read_files(paths: Sequence[Path], id_column: str | None = None) -> list[OutlineFile]:
+def read_files(
+    paths: Sequence[Path], id_column: str | None = None, layers: Sequence[str] = ()
+) -> list[OutlineFile]:
     """Read files of outlines in any CRS.
 
     Args:
         paths: GeoPackage, Shapefile, GeoJSON or what else GDAL reads as vectors.
         id_column: Column that names the glaciers.
+        layers: Names of the layers with the outlines, of files that have several.
 
     Raises:
         InputError: If a file is missing or unreadable, holds no polygon or something else, has no
             CRS or a wrong one, or lacks the column or a value in it.
     """
-    frames = [_read(path) for path in paths]
+    frames = [_read(path, id_column, layers) for path in paths]
     degrees = [_in_degrees(path, frame) for path, frame in zip(paths, frames, strict=True)]
     plane = plane_at(*centre(np.concatenate(degrees)))
     files = []
@@ -74,12 +75,10 @@ def read_files(paths: Sequence[Path], id_column: str | None = None) -> list[Outl
     return files
 
 
-def _read(path: Path) -> geopandas.GeoDataFrame:
-    frame = read_polygons(path)
+def _read(path: Path, id_column: str | None, layers: Sequence[str]) -> geopandas.GeoDataFrame:
+    frame = read_polygons(path, layers, () if id_column is None else (id_column,))
     if frame.empty:
-        raise InputError(
-            f"{path}: holds no outline; give a file with polygons, and check its first layer"
-        )
+        raise InputError(f"{path}: holds no outline; give a file with polygons")
     return frame
 
 
@@ -92,7 +91,9 @@ def _in_degrees(path: Path, frame: geopandas.GeoDataFrame) -> Geometries:
         west, _, east, _ = shapely.bounds(shapes).T
         short = (east - west <= 180) | (not crs.is_geographic)
         # Repaired before: GEOS drops parts of what is invalid when it adds vertices.
-        shapes[short] = shapely.segmentize(repaired(shapes[short]), PIECE / unit)
+        sound = repaired(shapes[short])
+        piece = np.maximum(PIECE / unit, shapely.length(sound) / MOST_PIECES)
+        shapes[short] = shapely.segmentize(sound, piece)
         degrees = np.asarray(geopandas.GeoSeries(shapes, crs=crs).to_crs("EPSG:4326"))
     except (IndexError, ProjError) as error:
         raise InputError(
@@ -111,9 +112,6 @@ def _in_degrees(path: Path, frame: geopandas.GeoDataFrame) -> Geometries:
 
 
 def _ids(path: Path, frame: geopandas.GeoDataFrame, column: str) -> npt.NDArray[np.str_]:
-    if column not in frame.columns or column == frame.geometry.name:
-        known = ", ".join(name for name in frame.columns if name != frame.geometry.name)
-        raise InputError(f"{path}: has no column {column!r}; it has {known or 'none'}")
     values = frame[column]
     if values.isna().any():
         raise InputError(

@@ -82,6 +82,7 @@ class GlacierDataModule(GeoDataModule):
         padding: What lies beyond a tile: ``unknown`` is in no loss and no score, and windows lie
             inside the tile where they fit; ``land`` is as published, with windows that reach into
             it. By default ``land`` for the released benchmark and ``unknown`` for rasters.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class GlacierDataModule(GeoDataModule):
         nodata: dict[str, float | None] | None = None,
         decibels: bool = False,
         slope_percent: bool = False,
+        layer: str | None = None,
     ) -> None:
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
@@ -133,6 +135,7 @@ class GlacierDataModule(GeoDataModule):
             "nodata": nodata,
             "decibels": decibels,
             "slope_percent": slope_percent,
+            "layer": layer,
         }
         self.train_aug = TrainingAugmentation(augmentation, self.features, location)
         # A process may have no tile of its own to predict.

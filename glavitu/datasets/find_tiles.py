@@ -18,7 +18,6 @@ from glavitu.datasets.labels import (
     ElsewhereError,
     NoOutlines,
     Outlines,
-    load_polygons,
     open_outlines,
 )
 from glavitu.datasets.manifest import TileEntry, check_date, is_manifest, read_manifest
@@ -27,7 +26,7 @@ from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup
 from glavitu.files import Name, is_local
-from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES, PolygonFile
 from glavitu.rasters.bounds import beside_grid
 from glavitu.rasters.grid import Grid, check_bounds
 from glavitu.rasters.raster_file import Said
@@ -110,6 +109,7 @@ def find_tiles(
     subregions: Sequence[str] | None = None,
     units: Mapping[str, Units] | None = None,
     said: Said | None = None,
+    layer: str | None = None,
 ) -> tuple[RasterTile, ...]:
     """Find and check the tiles below folders, and the scenes of manifests.
 
@@ -128,6 +128,8 @@ def find_tiles(
         subregions: Keep the tiles of these subregions alone.
         units: How the rasters' values are stored, by the name of their group.
         said: Warnings that were given already: each kind is given once for all tiles.
+        layer: Layer of the outlines in files of which several layers hold polygons; a manifest
+            comes before it.
 
     Raises:
         InputError: If there is no tile, or a file does not fit, or holds values that cannot be.
@@ -153,7 +155,7 @@ def find_tiles(
     if outlines is None:
         return tiles
     kept = set(map(id, tiles))
-    return _with_labels([each for each in found if id(each.tile) in kept], outlines)
+    return _with_labels([each for each in found if id(each.tile) in kept], outlines, layer)
 
 
 def pixels(transform: Affine, xmin: float, ymin: float, xmax: float, ymax: float) -> Window:
@@ -240,7 +242,9 @@ def _describe(
         return _Found(described, tile, root)
 
 
-def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ...]:
+def _with_labels(
+    found: Sequence[_Found], outlines: str, layer: str | None
+) -> tuple[RasterTile, ...]:
     """Open the labels of tiles."""
     paths = []
     for each in found:
@@ -248,14 +252,14 @@ def _with_labels(found: Sequence[_Found], outlines: str) -> tuple[RasterTile, ..
             paths.append(_labels(each.entry, outlines))
     users = Counter(paths)
     apart: dict[Name, list[ElsewhereError]] = defaultdict(list)
-    load = cache(load_polygons)  # one inventory for all tiles is read once
+    load = cache(PolygonFile.open)  # one inventory for all tiles is looked through once
     tiles = []
     opening = zip(tqdm(found, desc="opening labels", leave=False, delay=5), paths, strict=True)
     for (tile, entry, root), path in opening:
         labels: Outlines = NoOutlines()
         with _naming_the_line(root, entry):
             try:
-                labels = open_outlines(path, tile.grid, load)
+                labels = open_outlines(path, tile.grid, entry.layer or layer, load)
             except ElsewhereError as error:
                 if users[path] == 1:
                     raise

@@ -77,6 +77,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             say, such as ``{"dem": -9999}``; None if no value does.
         decibels: Sigma0 is in decibels.
         slope_percent: Slope is in percent.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
 
     Raises:
         InputError: If there is no tile, a tile is in another CRS or has other pixels than asked
@@ -110,6 +111,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         nodata: Mapping[str, float | None] | None = None,
         decibels: bool = False,
         slope_percent: bool = False,
+        layer: str | None = None,
     ) -> None:
         if time_series:
             raise InputError(
@@ -132,6 +134,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             subregions,
             self._units,
             self._said,
+            layer,
         )
         self.paths = roots
         super().__init__(tiles, groups, location, transforms, bands, padding)

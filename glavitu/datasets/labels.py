@@ -1,63 +1,28 @@
 """Labels: glacier outlines as a raster or as polygons, read on an image's grid."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 import rasterio.windows
 import shapely
 from affine import Affine
-from rasterio import CRS
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
+from glavitu.arrays import DoubleArray
 from glavitu.datasets.label_raster import Mask, RasterOutlines
 from glavitu.errors import InputError
 from glavitu.files import Name
-from glavitu.outlines.read_polygons import (
-    RASTER_SUFFIXES,
-    VECTOR_SUFFIXES,
-    read_polygons,
-    suffix_of,
-)
+from glavitu.outlines.layers import suffix_of
+from glavitu.outlines.placing import boxes_around, placed
+from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES, PolygonFile
 from glavitu.rasters.grid import Grid
 from glavitu.windows import Window
 
-
-class Polygons(NamedTuple):
-    """The outlines of a file, in some CRS.
-
-    Attributes:
-        geometries: Valid polygons, shapely's.
-        tree: Finds them by place.
-        total: How many the file has; some may have no place in the CRS.
-        bounds: xmin, ymin, xmax, ymax of them all.
-    """
-
-    geometries: npt.NDArray[Any]
-    tree: shapely.STRtree
-    total: int
-    bounds: tuple[float, ...]
-
-
-def load_polygons(path: Name, crs: CRS) -> Polygons:
-    """Read the outlines of a file and bring them to a CRS.
-
-    Args:
-        path: See :func:`read_polygons`.
-        crs: CRS of the image.
-
-    Raises:
-        InputError: See :func:`read_polygons`.
-    """
-    outlines = read_polygons(path)
-    total = len(outlines)
-    outlines = outlines.to_crs(pyproj.CRS.from_wkt(crs.to_wkt()))
-    # What a projection takes to infinity lies far from where it is used.
-    outlines = outlines[np.isfinite(outlines.bounds).all(axis=1)]
-    geometries = np.asarray(outlines.geometry.make_valid())
-    return Polygons(geometries, shapely.STRtree(geometries), total, tuple(outlines.total_bounds))
+#: Opens a file of outlines, of a layer; one that remembers lets images share it.
+OpenPolygons = Callable[[Name, str | None], PolygonFile]
 
 
 class ElsewhereError(InputError):
@@ -67,34 +32,38 @@ class ElsewhereError(InputError):
 class VectorOutlines:
     """Polygons in any CRS, rasterised on an image's grid: 1 where a pixel's centre is inside.
 
+    Those around the image alone are read and kept.
+
     Args:
         path: GeoPackage, Shapefile or GeoJSON.
         grid: Of the image.
-        load: Reads the file; one that remembers lets images share its polygons.
+        layer: The file's layer, where several hold polygons.
+        load: Opens the file.
 
     Raises:
         ElsewhereError: If the file has outlines, and none overlaps the image.
-        InputError: If the file is missing or unreadable, has no CRS, or holds something else than
-            polygons.
+        InputError: See :meth:`~glavitu.outlines.read_polygons.PolygonFile.open`.
     """
 
     def __init__(
         self,
         path: Name,
         grid: Grid,
-        load: Callable[[Name, CRS], Polygons] = load_polygons,
+        layer: str | None = None,
+        load: OpenPolygons = PolygonFile.open,
     ) -> None:
         self.transform = grid.transform
-        self.polygons = load(path, grid.crs)
+        file = load(path, layer)
+        crs = pyproj.CRS.from_wkt(grid.crs.to_wkt()).to_2d()
         image = _footprint(grid.transform, Window(0, 0, *grid.shape))
-        total, bounds = self.polygons.total, self.polygons.bounds
-        if total and not len(self.polygons.tree.query(image, "intersects")):
-            theirs, ours = (_span(*bounds) for bounds in (bounds, image.bounds))
-            raise ElsewhereError(
-                f"{path}: none of its {total} outlines overlaps the image. In the image's "
-                f"CRS they span {theirs}; the image spans {ours}. Give outlines of the same place, "
-                "and check that their CRS is right"
-            )
+        with _naming(path):
+            boxes = boxes_around(*grid.outline(), crs, file.crs)
+            near = np.asarray(file.read(boxes).geometry)
+            self.geometries = placed(near, file.crs, crs, np.array(image.bounds))
+        self.tree = shapely.STRtree(self.geometries)
+        total = int((~file.is_rock).sum())
+        if total and not len(self.tree.query(image, "intersects")):
+            raise ElsewhereError(_elsewhere(file, total, boxes))
 
     def read(self, window: Window) -> Mask:
         """Rasterise a window, uint8 (h, w); it may reach beyond the image."""
@@ -103,8 +72,7 @@ class VectorOutlines:
             self.transform,
         )
         shape = (window.height, window.width)
-        geometries, tree, *_ = self.polygons
-        inside = geometries[tree.query(_footprint(self.transform, window))]
+        inside = self.geometries[self.tree.query(_footprint(self.transform, window))]
         if not len(inside):
             return np.zeros(shape, dtype=np.uint8)
         mask: Mask = rasterize(inside, out_shape=shape, transform=transform, dtype=np.uint8)
@@ -125,7 +93,8 @@ Outlines = VectorOutlines | RasterOutlines | NoOutlines
 def open_outlines(
     path: Name,
     grid: Grid,
-    load: Callable[[Name, CRS], Polygons] = load_polygons,
+    layer: str | None = None,
+    load: OpenPolygons = PolygonFile.open,
 ) -> Outlines:
     """Open labels by their suffix; arguments and errors as for the two classes.
 
@@ -134,7 +103,7 @@ def open_outlines(
         InputError: If the suffix is of neither kind, or the file does not fit.
     """
     if suffix_of(path) in VECTOR_SUFFIXES:
-        return VectorOutlines(path, grid, load)
+        return VectorOutlines(path, grid, layer, load)
     if suffix_of(path) in RASTER_SUFFIXES:
         return RasterOutlines(path, grid)
     raise InputError(
@@ -150,5 +119,35 @@ def _footprint(transform: Affine, window: Window) -> shapely.Polygon:
     return shapely.Polygon([transform @ corner for corner in corners])
 
 
+def _elsewhere(file: PolygonFile, total: int, boxes: DoubleArray | None) -> str:
+    theirs = _span(*file.bounds[:, :2].min(axis=0), *file.bounds[:, 2:].max(axis=0))
+    text = f"{file.path}: none of its {total} outlines overlaps the image"
+    if boxes is None:
+        return f"{text}; give outlines of the same place, and check that their CRS is right"
+    # Of longitudes the middle one is the place itself.
+    text += (
+        f". In their CRS, {file.crs.name}, they span {theirs}; the image spans about "
+        f"{_span(*boxes[len(boxes) // 2])}. "
+    )
+    if file.crs.is_geographic and file.meets(boxes[:, [1, 0, 3, 2]]).any():
+        return (
+            f"{text}Their longitudes and latitudes seem to be swapped; longitude comes first: "
+            "swap them (in QGIS: Swap X and Y coordinates)"
+        )
+    return f"{text}Give outlines of the same place, and check that their CRS is right"
+
+
 def _span(left: float, bottom: float, right: float, top: float) -> str:
     return f"x {left:.6g} to {right:.6g}, y {bottom:.6g} to {top:.6g}"
+
+
+@contextmanager
+def _naming(path: Name) -> Iterator[None]:
+    """Name the file where its system cannot be brought to the image's."""
+    try:
+        yield
+    except ProjError as error:
+        raise InputError(
+            f"{path}: its outlines cannot be brought to the image's CRS ({error}); write the file "
+            "in another CRS, such as EPSG:4326"
+        ) from error

@@ -15,7 +15,7 @@ from glavitu.rasters.scene import SLOPE
 from glavitu.regions import region_index
 
 #: Columns that are not rasters.
-COLUMNS = ("name", "scene", "outlines", "region", "date", "sensor")
+COLUMNS = ("name", "scene", "outlines", "layer", "region", "date", "sensor")
 
 
 class TileEntry(NamedTuple):
@@ -31,6 +31,7 @@ class TileEntry(NamedTuple):
         date: Year, month or day as ISO 8601 has it (2020, 2020-08, 2020-08-31), empty where
             unknown.
         sensor: What took it, empty where unknown.
+        layer: Layer of its labels, empty where the file has but one with polygons.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TileEntry(NamedTuple):
     region: str
     date: str
     sensor: str
+    layer: str = ""
 
 
 def is_manifest(path: str | Path) -> bool:
@@ -53,7 +55,8 @@ def read_manifest(path: Path, groups: Sequence[FeatureGroup] | None) -> list[Til
 
     It is a CSV file with a header; a column for each of these that is known: ``scene``, the folder
     of a scene's rasters and outlines; feature groups (``optical``, ``dem``, ...), single rasters
-    instead; ``outlines``; ``region``, ``date``, ``sensor`` and ``name``. Paths count from the
+    instead; ``outlines``, and its ``layer`` where several hold polygons; ``region``, ``date``,
+    ``sensor`` and ``name``. Paths count from the
     manifest's folder; names that GDAL understands (``/vsizip/...``) are taken as they are. Columns
     of feature groups that are not asked for are left out.
 
@@ -194,6 +197,7 @@ def _scene(
         region=region,
         date=date,
         sensor=row.get("sensor", ""),
+        layer=row.get("layer", ""),
     )
 
 

@@ -145,7 +145,7 @@ def folder_faults(
         yield Fault(tile.path, tile.name, f"has no outlines, such as {OUTLINES}.tif")
     elif first is not None:
         try:
-            for _ in read_labels(labels, first):
+            for _ in read_labels(tile, labels, first):
                 pass
         except InputError as error:
             yield _fault(labels, tile, error)

@@ -69,7 +69,9 @@ class Examination(NamedTuple):
     examined: int
 
 
-def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.DataFrame:
+def inventory(
+    path: str | Path, progress: bool = True, layer: str | None = None, **values: Any
+) -> pd.DataFrame:
     """List the tiles of the benchmark or of one's own data.
 
     Of the pixels only the outlines are read, and of rasters of one's own a sample, of which a
@@ -79,6 +81,7 @@ def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.Data
         path: A released HDF5 file, a folder of them, a folder with tiles as GeoTIFFs, or a
             manifest of scenes.
         progress: Show a progress bar.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
         **values: What is known of the values in rasters of one's own, as keywords of
             :func:`~glavitu.rasters.units.units_of`, such as ``scales``.
 
@@ -106,7 +109,7 @@ def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.Data
                             f"`glavitu info --check {file}` lists every fault"
                         ) from error
     else:
-        folders = tqdm(find_folders(path), desc="tiles", disable=not progress)
+        folders = tqdm(find_folders(path, layer), desc="tiles", disable=not progress)
         said = Said()
         for folder in folders:
             rows.append(_folder_row(folder))
@@ -116,12 +119,15 @@ def inventory(path: str | Path, progress: bool = True, **values: Any) -> pd.Data
     return _frame(rows)
 
 
-def examine(path: str | Path, progress: bool = True, **values: Any) -> Examination:
+def examine(
+    path: str | Path, progress: bool = True, layer: str | None = None, **values: Any
+) -> Examination:
     """Read everything, list the tiles and whatever is wrong with them.
 
     Args:
         path: As for :func:`inventory`.
         progress: Show a progress bar.
+        layer: As for :func:`inventory`.
         **values: As for :func:`inventory`.
 
     Raises:
@@ -148,7 +154,7 @@ def examine(path: str | Path, progress: bool = True, **values: Any) -> Examinati
                         tile = describe(file, name, release[name])
                         rows.append(_released_row(tile, release[name]))
     else:
-        for folder in tqdm(find_folders(path), desc="tiles", disable=not progress):
+        for folder in tqdm(find_folders(path, layer), desc="tiles", disable=not progress):
             examined += 1
             faults += folder_faults(folder, values)
             with suppress(InputError):
@@ -262,7 +268,7 @@ def _folder_row(tile: TileFolder) -> Row:
         known = glacier = None
         if labels is not None:
             known = glacier = 0
-            for mask in read_labels(labels, scene):
+            for mask in read_labels(tile, labels, scene):
                 known += int((mask != UNKNOWN).sum())
                 glacier += int((mask == GLACIER).sum())
         return {

@@ -1,6 +1,7 @@
 """A tile as a folder of GeoTIFFs: what is in it, without a word on which groups a model wants."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from glavitu.datasets.benchmark_files import OUTLINES, SPLITS
 from glavitu.datasets.label_raster import RasterOutlines
-from glavitu.datasets.labels import open_outlines
+from glavitu.datasets.labels import ElsewhereError, NoOutlines, open_outlines
 from glavitu.datasets.manifest import is_manifest, read_manifest
 from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
@@ -38,6 +39,8 @@ class TileFolder(NamedTuple):
         files: Rasters that a manifest names, by feature group; they take the place of the folder's.
         outlines: The same of the outlines.
         region: Code of the region as a manifest has it, empty where the rasters tell.
+        layer: Layer of the outlines, None where their file has but one with polygons.
+        shared: Whether the outlines serve other tiles too, and may have none in this one.
     """
 
     path: Path
@@ -46,6 +49,8 @@ class TileFolder(NamedTuple):
     files: Mapping[str, Name] = MappingProxyType({})
     outlines: Name | None = None
     region: str = ""
+    layer: str | None = None
+    shared: bool = False
 
     def rasters(self) -> dict[str, Name]:
         """Return the rasters by the name of their group, in the order of :func:`in_order`."""
@@ -70,17 +75,20 @@ class TileFolder(NamedTuple):
         return found[0] if found else None
 
 
-def find_folders(root: Path) -> list[TileFolder]:
+def find_folders(root: Path, layer: str | None = None) -> list[TileFolder]:
     """Find the folders of tiles, which are those with a raster that is not the outlines.
 
     Args:
         root: Folder with ``train``, ``val`` and ``test`` below it, or with tiles, or a tile; or a
             manifest, whose scenes are for tests.
+        layer: Layer of the outlines, in files of which several layers hold polygons.
 
     Raises:
         InputError: If there is none.
     """
     if is_manifest(root):
+        scenes = read_manifest(root, None)
+        users = Counter(scene.outlines for scene in scenes)
         return [
             TileFolder(
                 scene.folder or root,
@@ -89,8 +97,10 @@ def find_folders(root: Path) -> list[TileFolder]:
                 scene.files,
                 scene.outlines,
                 scene.region,
+                scene.layer or layer,
+                users[scene.outlines] > 1,
             )
-            for scene in read_manifest(root, None)
+            for scene in scenes
         ]
     check_folder(root)
     parents = {path.parent for path in root.rglob("*") if _is_raster(path)}
@@ -98,7 +108,7 @@ def find_folders(root: Path) -> list[TileFolder]:
     for path in sorted(finished(root, parents)):
         parts = path.relative_to(root).parts
         split = parts[0] if parts and parts[0] in SPLITS else ""
-        folders.append(TileFolder(path, split, tile_name(root / split, path)))
+        folders.append(TileFolder(path, split, tile_name(root / split, path), layer=layer))
     if not folders:
         raise InputError(
             f"{root}: holds neither HDF5 files whose names tell their split, such as train.hdf5, "
@@ -156,10 +166,11 @@ def _of_group(group: FeatureGroup, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_labels(path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
+def read_labels(tile: TileFolder, path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
     """Read outlines on the grid of a raster from top to bottom: 1 = glacier, 255 = unknown.
 
     Args:
+        tile: Whose they are.
         path: Their file, a raster or polygons.
         scene: A raster of the same tile.
 
@@ -168,7 +179,12 @@ def read_labels(path: Name, scene: Scene) -> Iterator[npt.NDArray[np.uint8]]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        outlines = open_outlines(path, scene.grid)
+        try:
+            outlines = open_outlines(path, scene.grid, tile.layer)
+        except ElsewhereError:
+            if not tile.shared:
+                raise
+            outlines = NoOutlines()
     for remark in outlines.remarks if isinstance(outlines, RasterOutlines) else ():
         warnings.warn(f"{path}: {remark}", stacklevel=2)
     for strip in strips(scene):

@@ -77,6 +77,7 @@ class MapOptions:
         resolution: Size of its pixels, in units of the CRS.
         bounds: Its left, bottom, right and top, in units of the CRS.
         aoi: File of polygons in any CRS; the map is the rectangle around them.
+        layer: Layer of that file, where several hold polygons.
         scales: Scale and offset of stored values by the name of their group, such as
             ``{"optical": (0.0001, 0.0)}``; by default those of the files' own tags.
         nodata: Stored value that means missing by the name of its group, in the place of what the
@@ -165,6 +166,15 @@ class MapOptions:
             Decides.GRID,
             arguments={"metavar": "FILE"},
             one_of="area",
+        ),
+    ] = None
+    layer: Annotated[
+        str | None,
+        Option(
+            Section.PLACE,
+            "layer of the --aoi, in a file of which several layers hold polygons",
+            Decides.GRID,
+            arguments={"metavar": "NAME"},
         ),
     ] = None
     region: Annotated[

@@ -57,6 +57,7 @@ def target_grid(
     resolution: float | None = None,
     bounds: Sequence[float] | None = None,
     aoi: str | Path | None = None,
+    layer: str | None = None,
 ) -> Grid:
     """Describe the grid on which a scene is mapped.
 
@@ -73,6 +74,7 @@ def target_grid(
             that of a pixel as large on the ground in the middle of the scene, to two digits.
         bounds: xmin, ymin, xmax, ymax in the CRS. Beyond the rasters the map has no data.
         aoi: Polygons in any CRS; the grid is the part of the reference within their bounds.
+        layer: Layer of the area's file, where several hold polygons.
 
     Returns:
         The grid, north up.
@@ -82,6 +84,11 @@ def target_grid(
     """
     if bounds is not None and aoi is not None:
         raise InputError("both bounds and an area of interest are given; give one of them")
+    if layer is not None and aoi is None:
+        raise InputError(
+            f"layer {layer!r} is given, but no area of interest whose layer it could be; give that "
+            "(--aoi), or leave the layer out"
+        )
     if resolution is not None and not (math.isfinite(resolution) and resolution > 0):
         raise InputError(f"the resolution is {resolution}; give the size of a pixel, above 0")
     files = _describe(list_files(reference))
@@ -102,7 +109,7 @@ def target_grid(
         covered, lattice = moved(covered, by), Affine.translation(by, 0) @ lattice
         _check_overlap(wanted, covered, "bounds", target)
     elif aoi is not None:
-        area = _area_of_interest(as_name(aoi), target, covered)
+        area = _area_of_interest(as_name(aoi), layer, target, covered)
         _check_overlap(area, covered, str(aoi), target)
         if whole_earth(covered, turn):
             covered = (-math.inf, covered[1], math.inf, covered[3])
@@ -231,9 +238,9 @@ def _bounds_in(file: RasterFile, crs: rasterio.CRS) -> Bounds:
         raise no_place(file.name, file.grid, crs) from None
 
 
-def _area_of_interest(path: str, crs: rasterio.CRS, covered: Bounds) -> Bounds:
+def _area_of_interest(path: str, layer: str | None, crs: rasterio.CRS, covered: Bounds) -> Bounds:
     """Return the bounds of polygons, in degrees each part at the rasters' longitudes."""
-    polygons = read_polygons(path)
+    polygons = read_polygons(path, layer)
     if not len(polygons):
         raise InputError(f"{path}: holds no polygon; draw the area of interest into it")
     own = horizontal(rasterio.CRS.from_wkt(polygons.crs.to_wkt()))

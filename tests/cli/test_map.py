@@ -51,6 +51,7 @@ GIVEN = {
     "resolution": ("--resolution", "10"),
     "bounds": ("--bounds", "0", "1", "2", "3"),
     "aoi": ("--aoi", "a.gpkg"),
+    "layer": ("--layer", "ranges"),
     "region": ("--region", "HMA"),
     "optimise_region": ("--optimise-region",),
     "batch_size": ("--batch-size", "2"),

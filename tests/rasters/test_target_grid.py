@@ -403,3 +403,9 @@ class TestWritable:
     def test_what_places_no_pixels_is_refused(self, reference, crs):
         with pytest.raises(InputError, match=f"{crs}' is unknown .*no known place"):
             target_grid(reference, crs=crs)
+
+
+def test_a_layer_is_that_of_an_area(write_raster):
+    raster = write_raster("a.tif", np.ones((4, 4), np.float32))
+    with pytest.raises(InputError, match="layer 'range' is given, but no area of interest"):
+        target_grid(raster, layer="range")
