@@ -16,7 +16,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -34,6 +34,7 @@ from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.cli.parsers import end, explain_unknown, say_renamed
 from glavitu.cli.quiet import quieten_lightning
+from glavitu.cli.resuming import check_unchanged, find_last, first_logger
 from glavitu.cli.shipped import find_config
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
@@ -90,8 +91,9 @@ class GlaViTUCLI(LightningCLI):
     """LightningCLI with the published training as its defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: What resuming changes in the configuration, as it was asked for.
+        #: What a checkpoint changes in the configuration, as it was asked for.
         self._asked: dict[str, Any] = {}
+        self._arguments: Sequence[str] = kwargs.get("args") or ()
         super().__init__(*args, **kwargs)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -171,7 +173,9 @@ class GlaViTUCLI(LightningCLI):
         if subcommand != "fit" and options.ckpt_path is None:
             raise InputError(f"{subcommand} needs a trained model; give it with --checkpoint")
         if options.ckpt_path is not None:
-            options.model.initial_weights = None  # all weights come from the checkpoint
+            # All weights come from the checkpoint. What is kept starts the run anew.
+            self._asked["model.initial_weights"] = options.model.initial_weights
+            options.model.initial_weights = None
         if subcommand == "predict":
             options.return_predictions = False
         if subcommand == "test":
@@ -223,7 +227,7 @@ class GlaViTUCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         # A checkpoint tells how its model is built, and what data it wants, where that is not set.
-        # Where it is set otherwise, the task says so.
+        # Where it is set otherwise, `check_unchanged` and the task say so.
         subcommand = self.config.subcommand
         options = self.config[subcommand]
         if options.checkpoint is not None:
@@ -256,55 +260,19 @@ class GlaViTUCLI(LightningCLI):
         if "model" not in given:
             check_buildable(stored, path)
         model = {k: v for k, v in stored.items() if k not in (*LINKS.values(), *given)}
+        check_unchanged(subcommand, model, options.model, self._arguments, path)
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )
 
     def _stay_in_folder(self, options: Namespace) -> None:
         """Let a resumed run log where it did: where its best checkpoints are, it finds them."""
-        self._asked = {"checkpoint": None, "trainer.logger": deepcopy(options.trainer.logger)}
-        logger = _first_logger(options)
+        self._asked |= {"checkpoint": None, "trainer.logger": deepcopy(options.trainer.logger)}
+        logger = first_logger(options)
         if options.checkpoint_last.dirpath is None and "version" in getattr(
             logger, "init_args", {}
         ):
             logger.init_args.version = Path(options.ckpt_path).parents[1].name
-
-
-def find_last(options: Namespace) -> Path:
-    """Find the newest last checkpoint of the runs that a command's options describe.
-
-    Args:
-        options: Of a subcommand; their logger tells the folder of the runs.
-
-    Raises:
-        InputError: If there is none.
-    """
-    last, logger = options.checkpoint_last, _first_logger(options)
-    name = re.sub(r"\{.*?\}", "*", last.filename or "*") + ".ckpt"
-    folder = Path(options.trainer.default_root_dir)
-    if last.dirpath is not None:
-        folder = Path(last.dirpath)
-    elif isinstance(logger, Namespace):
-        arguments = logger.init_args.as_dict()
-        made = instantiate_class((), {"class_path": logger.class_path, "init_args": arguments})
-        folder = Path(made.save_dir or folder, str(made.name))
-        version = arguments.get("version")
-        version = f"version_{version}" if isinstance(version, int) else version or "*"
-        name = f"{version}/checkpoints/{name}"
-    else:
-        name = f"lightning_logs/*/checkpoints/{name}" if logger else f"checkpoints/{name}"
-    found = max(folder.glob(name), key=lambda path: path.stat().st_mtime_ns, default=None)
-    if found is None:
-        raise InputError(
-            f"--checkpoint last: there is no {folder / name}; give the run's logger the same "
-            "folder and name as when it was trained (trainer.logger), or the path of a checkpoint"
-        )
-    return found
-
-
-def _first_logger(options: Namespace) -> Any:
-    loggers = options.trainer.logger
-    return loggers[0] if isinstance(loggers, list) else loggers
 
 
 def _plain(value: Any) -> Any:
