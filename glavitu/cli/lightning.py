@@ -3,6 +3,8 @@
 import argparse
 import inspect
 import re
+import signal
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -28,6 +30,7 @@ from glavitu.callbacks import (
     PredictionFigures,
     PredictionWriter,
     RegionReport,
+    StopSignals,
     WorstTiles,
 )
 from glavitu.callbacks.confidence_calibration import best_checkpoint
@@ -279,23 +282,44 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Run one of Lightning's commands.
 
     Args:
         arguments: The command and its options.
+
+    Returns:
+        The exit status: 0, or 128 and the number of the signal that ended the command.
+
+    Raises:
+        KeyboardInterrupt: If that ended it.
     """
     quieten_lightning()
     # Guessing the style takes a reference at the start of a line for another one, and loses help.
     set_parsing_settings(docstring_parse_style=DocstringStyle.GOOGLE)
-    GlaViTUCLI(
-        GlaViTUTask,
-        GlacierDataModule,
-        seed_everything_default=0,
-        parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
-        parser_class=Parser,
-        trainer_defaults={"callbacks": EpochSeeds()},
-        save_config_callback=RunConfig,
-        save_config_kwargs={"save_to_log_dir": False},
-        args=list(arguments),
-    )
+    stops = StopSignals()
+    try:
+        GlaViTUCLI(
+            GlaViTUTask,
+            GlacierDataModule,
+            seed_everything_default=0,
+            parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
+            parser_class=Parser,
+            trainer_defaults={"callbacks": [EpochSeeds(), stops]},
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            args=list(arguments),
+        )
+    except (SystemExit, RuntimeError) as error:
+        # Lightning ends with status 1 upon Ctrl-C. Where all processes of a group are told to
+        # stop, those that read ahead may be gone before this one has come to the end of its step.
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        if not (stops.stopped or interrupted):
+            raise
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            told = "Ctrl-C" if interrupted else "SIGTERM"
+            print(f"glavitu: stopped by {told}: {stops.advice}", file=sys.stderr)
+        if interrupted:
+            raise KeyboardInterrupt from None
+        return 128 + signal.SIGTERM
+    return 0

@@ -244,7 +244,7 @@ class GlaViTUTask(LightningModule):
         if device != "mps":  # convolutions are quicker where channels lie last
             self.model.to(memory_format=torch.channels_last)
         if stage == "fit" and not (self.training and self.model.training):
-            self.train()  # built from a checkpoint it is in eval mode, and Lightning leaves it there
+            self.train()  # a checkpoint's task is in eval mode, and Lightning leaves it there
         if stage == "fit" and self._wants_compiling and can_compile(device):
             self._quick_loss = torch.compile(self.training_loss, dynamic=False)
 
