@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from glavitu.callbacks import EpochSeeds
 from glavitu.callbacks.run_folder import continue_metrics
 from glavitu.cli import main
-from glavitu.cli.lightning import find_last
+from glavitu.cli.resuming import find_last
 from glavitu.tasks.checkpoints import CompleteCheckpoints
 
 FIT = [

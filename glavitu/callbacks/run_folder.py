@@ -19,7 +19,7 @@ def run_folder(trainer: Trainer) -> Path:
     Args:
         trainer: The trainer of the run.
     """
-    return Path(trainer.strategy.broadcast(str(_own_run_folder(trainer))))
+    return Path(trainer.strategy.broadcast(str(own_run_folder(trainer))))
 
 
 class RunConfig(SaveConfigCallback):
@@ -27,7 +27,7 @@ class RunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the configuration; Lightning calls this in one process."""
-        folder = _own_run_folder(trainer)
+        folder = own_run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         self.parser.save(
             self.config, folder / "config.yaml", skip_none=False, overwrite=True, multifile=False
@@ -58,7 +58,8 @@ def continue_metrics(logger: CSVLogger, steps: int) -> None:
     kept.unlink()
 
 
-def _own_run_folder(trainer: Trainer) -> Path:
+def own_run_folder(trainer: Trainer) -> Path:
+    """Return the run's folder as this process knows it."""
     logger = trainer.logger
     if isinstance(logger, CSVLogger | TensorBoardLogger):
         return Path(logger.log_dir)

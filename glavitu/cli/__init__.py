@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments, those of the process by default.
 
     Returns:
-        The exit status: 0, or 1 where the input cannot be used or is found faulty.
+        The exit status: 0, 1 where the input cannot be used or is found faulty, or 128 and the
+        number of the signal that ended the command.
     """
     arguments = rename_options(sys.argv[1:] if argv is None else argv)
     try:
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in LIGHTNING:
             from glavitu.cli.lightning import run
 
-            run(arguments)
+            return run(arguments)
         elif arguments and arguments[0] == "calibrate":
             from glavitu.cli import calibrate
 

@@ -3,6 +3,8 @@
 import argparse
 import inspect
 import re
+import signal
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -16,7 +18,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, instantiate_class
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -28,12 +30,14 @@ from glavitu.callbacks import (
     PredictionFigures,
     PredictionWriter,
     RegionReport,
+    StopSignals,
     WorstTiles,
 )
 from glavitu.callbacks.confidence_calibration import best_checkpoint
 from glavitu.callbacks.run_folder import RunConfig, continue_metrics, run_folder
 from glavitu.cli.parsers import end, explain_unknown, say_renamed, take_negative_numbers
 from glavitu.cli.quiet import quieten_lightning
+from glavitu.cli.resuming import check_unchanged, find_last, first_logger
 from glavitu.cli.shipped import find_config
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
@@ -94,8 +98,9 @@ class GlaViTUCLI(LightningCLI):
     """LightningCLI with the published training as its defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: What resuming changes in the configuration, as it was asked for.
+        #: What a checkpoint changes in the configuration, as it was asked for.
         self._asked: dict[str, Any] = {}
+        self._arguments: Sequence[str] = kwargs.get("args") or ()
         super().__init__(*args, **kwargs)
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -175,7 +180,9 @@ class GlaViTUCLI(LightningCLI):
         if subcommand != "fit" and options.ckpt_path is None:
             raise InputError(f"{subcommand} needs a trained model; give it with --checkpoint")
         if options.ckpt_path is not None:
-            options.model.initial_weights = None  # all weights come from the checkpoint
+            # All weights come from the checkpoint. What is kept starts the run anew.
+            self._asked["model.initial_weights"] = options.model.initial_weights
+            options.model.initial_weights = None
         if subcommand == "predict":
             options.return_predictions = False
         if subcommand == "test":
@@ -227,7 +234,7 @@ class GlaViTUCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         # A checkpoint tells how its model is built, and what data it wants, where that is not set.
-        # Where it is set otherwise, the task says so.
+        # Where it is set otherwise, `check_unchanged` and the task say so.
         subcommand = self.config.subcommand
         options = self.config[subcommand]
         if options.checkpoint is not None:
@@ -260,78 +267,63 @@ class GlaViTUCLI(LightningCLI):
         if "model" not in given:
             check_buildable(stored, path)
         model = {k: v for k, v in stored.items() if k not in (*LINKS.values(), *given)}
+        check_unchanged(subcommand, model, options.model, self._arguments, path)
         self.config = self.parser.parse_object(
             {subcommand: {"model": model, "data": data}}, self.config
         )
 
     def _stay_in_folder(self, options: Namespace) -> None:
         """Let a resumed run log where it did: where its best checkpoints are, it finds them."""
-        self._asked = {"checkpoint": None, "trainer.logger": deepcopy(options.trainer.logger)}
-        logger = _first_logger(options)
+        self._asked |= {"checkpoint": None, "trainer.logger": deepcopy(options.trainer.logger)}
+        logger = first_logger(options)
         if options.checkpoint_last.dirpath is None and "version" in getattr(
             logger, "init_args", {}
         ):
             logger.init_args.version = Path(options.ckpt_path).parents[1].name
 
 
-def find_last(options: Namespace) -> Path:
-    """Find the newest last checkpoint of the runs that a command's options describe.
-
-    Args:
-        options: Of a subcommand; their logger tells the folder of the runs.
-
-    Raises:
-        InputError: If there is none.
-    """
-    last, logger = options.checkpoint_last, _first_logger(options)
-    name = re.sub(r"\{.*?\}", "*", last.filename or "*") + ".ckpt"
-    folder = Path(options.trainer.default_root_dir)
-    if last.dirpath is not None:
-        folder = Path(last.dirpath)
-    elif isinstance(logger, Namespace):
-        arguments = logger.init_args.as_dict()
-        made = instantiate_class((), {"class_path": logger.class_path, "init_args": arguments})
-        folder = Path(made.save_dir or folder, str(made.name))
-        version = arguments.get("version")
-        version = f"version_{version}" if isinstance(version, int) else version or "*"
-        name = f"{version}/checkpoints/{name}"
-    else:
-        name = f"lightning_logs/*/checkpoints/{name}" if logger else f"checkpoints/{name}"
-    found = max(folder.glob(name), key=lambda path: path.stat().st_mtime_ns, default=None)
-    if found is None:
-        raise InputError(
-            f"--checkpoint last: there is no {folder / name}; give the run's logger the same "
-            "folder and name as when it was trained (trainer.logger), or the path of a checkpoint"
-        )
-    return found
-
-
-def _first_logger(options: Namespace) -> Any:
-    loggers = options.trainer.logger
-    return loggers[0] if isinstance(loggers, list) else loggers
-
-
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Run one of Lightning's commands.
 
     Args:
         arguments: The command and its options.
+
+    Returns:
+        The exit status: 0, or 128 and the number of the signal that ended the command.
+
+    Raises:
+        KeyboardInterrupt: If that ended it.
     """
     quieten_lightning()
     # Guessing the style takes a reference at the start of a line for another one, and loses help.
     set_parsing_settings(docstring_parse_style=DocstringStyle.GOOGLE)
-    GlaViTUCLI(
-        GlaViTUTask,
-        GlacierDataModule,
-        seed_everything_default=0,
-        parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
-        parser_class=Parser,
-        trainer_defaults={"callbacks": EpochSeeds()},
-        save_config_callback=RunConfig,
-        save_config_kwargs={"save_to_log_dir": False},
-        args=list(arguments),
-    )
+    stops = StopSignals()
+    try:
+        GlaViTUCLI(
+            GlaViTUTask,
+            GlacierDataModule,
+            seed_everything_default=0,
+            parser_kwargs={"prog": "glavitu", "version": f"glavitu {__version__}"},
+            parser_class=Parser,
+            trainer_defaults={"callbacks": [EpochSeeds(), stops]},
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            args=list(arguments),
+        )
+    except (SystemExit, RuntimeError) as error:
+        # Lightning ends with status 1 upon Ctrl-C. Where all processes of a group are told to
+        # stop, those that read ahead may be gone before this one has come to the end of its step.
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        if not (stops.stopped or interrupted):
+            raise
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            told = "Ctrl-C" if interrupted else "SIGTERM"
+            print(f"glavitu: stopped by {told}: {stops.advice}", file=sys.stderr)
+        if interrupted:
+            raise KeyboardInterrupt from None
+        return 128 + signal.SIGTERM
+    return 0

@@ -41,5 +41,7 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="The dirpath has changed.*")
+    # The data module goes on where it was stopped; Lightning looks for that in its loaders.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", message="The number of training batches.*")
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended.*")

@@ -140,7 +140,7 @@ class GlacierDataModule(GeoDataModule):
         self.train_aug = TrainingAugmentation(augmentation, self.features, location)
         # A process may have no tile of its own to predict.
         self.allow_zero_length_dataloader_with_multiple_devices = True
-        self._epoch = 0
+        self._epoch = self._batches = 0
 
     # TorchGeo's samplers yield slices of coordinates, ours windows of tiles.
     train_sampler: Any
@@ -161,8 +161,9 @@ class GlacierDataModule(GeoDataModule):
         if stage == "fit":
             dataset = self._open("train")
             self.train_dataset = dataset
-            self.train_sampler = self._share(self._random_windows(dataset))
-            self._epoch = 0
+            self._windows = self._random_windows(dataset)
+            self.train_sampler = self._share(self._windows)
+            self._epoch = self._batches = 0
         if stage in ("fit", "validate"):
             self.val_dataset = self._open("val")
             windows = GridWindows(
@@ -194,8 +195,10 @@ class GlacierDataModule(GeoDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Load the training windows of the epoch that comes next."""
+        processes = 1 if self.trainer is None else self.trainer.world_size
+        self._windows.go_on(self._epoch, self._batches * self.batch_size * processes)
         # Workers read ahead before Lightning tells the sampler the epoch.
-        self.train_sampler.set_epoch(max(self._epoch, self._processed_epochs))
+        self.train_sampler.set_epoch(max(self._epoch, self._progress["epoch"]))
         return super().train_dataloader()
 
     def whole_tiles(self, split: str) -> DataLoader[dict[str, Tensor]]:
@@ -220,19 +223,27 @@ class GlacierDataModule(GeoDataModule):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the next epoch in checkpoints: loaders are made before Lightning restores it."""
-        return {"epoch": self._processed_epochs}
+        """Keep where training is in checkpoints: loaders are made before Lightning restores it.
+
+        Returns:
+            ``epoch``, that which runs or comes next, and ``batches``, those of it that each process
+            has trained on.
+        """
+        return self._progress
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the next epoch from a checkpoint."""
+        """Go on from where a checkpoint was."""
         self._epoch = state_dict["epoch"]
+        self._batches = state_dict.get("batches", 0)  # 0.1 did not keep them
 
     @property
-    def _processed_epochs(self) -> int:
+    def _progress(self) -> dict[str, Any]:
         if self.trainer is None:
-            return 0
-        progress: Any = self.trainer.fit_loop.epoch_progress.current
-        return int(progress.processed)
+            return {"epoch": 0, "batches": 0}
+        loop: Any = self.trainer.fit_loop
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        within = epochs.ready > epochs.processed
+        return {"epoch": epochs.processed, "batches": batches.processed if within else 0}
 
     def _random_windows(self, dataset: BenchmarkTiles | GlacierRasters) -> RandomWindows:
         extents = dataset.extents

@@ -66,6 +66,7 @@ class RandomWindows(Sampler[TileWindow]):
         self.length = length
         self.seed = seed
         self.epoch = 0
+        self._trained = (0, 0)
         places = [0] * len(tiles) if regions is None else regions
         self._groups = [
             [tile for tile, place in enumerate(places) if place == wanted]
@@ -76,6 +77,10 @@ class RandomWindows(Sampler[TileWindow]):
         """Choose the epoch whose windows are drawn next; Lightning calls this."""
         self.epoch = epoch
 
+    def go_on(self, epoch: int, windows: int) -> None:
+        """Leave out the first windows of an epoch, which were trained before it was stopped."""
+        self._trained = (epoch, windows)
+
     def __iter__(self) -> Iterator[TileWindow]:
         """Draw the windows of the epoch."""
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
@@ -84,7 +89,8 @@ class RandomWindows(Sampler[TileWindow]):
         def draw(choices: int) -> int:
             return int(torch.randint(choices, (), generator=generator))
 
-        for _ in range(self.length):
+        stopped, trained = self._trained
+        for number in range(self.length):
             group = self._groups[draw(len(self._groups))]
             tile = group[draw(len(group))]
             extent = self.tiles[tile]
@@ -92,6 +98,8 @@ class RandomWindows(Sampler[TileWindow]):
             row = extent.row + first + draw(last - first + 1)
             first, last = self._starts(extent.width)
             col = extent.col + first + draw(last - first + 1)
+            if self.epoch == stopped and number < trained:
+                continue
             yield TileWindow(tile, Window(row, col, self.size, self.size))
 
     def __len__(self) -> int:

@@ -1,6 +1,7 @@
 """The LightningModule that trains and applies GlaViTU and its baselines."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -245,6 +246,8 @@ class GlaViTUTask(LightningModule):
         device = self.trainer.strategy.root_device.type
         if device != "mps":  # convolutions are quicker where channels lie last
             self.model.to(memory_format=torch.channels_last)
+        if stage == "fit" and not (self.training and self.model.training):
+            self.train()  # a checkpoint's task is in eval mode, and Lightning leaves it there
         if stage == "fit" and self._wants_compiling and can_compile(device):
             self._quick_loss = torch.compile(self.training_loss, dynamic=False)
 
@@ -383,7 +386,14 @@ class GlaViTUTask(LightningModule):
         """Adam, and cosine cycles from the learning rate to 0, stepped with each batch."""
         optimiser = torch.optim.Adam(self.parameters(), lr=self.hparams["lr"])
         steps = self.trainer.estimated_stepping_batches  # also counts the training batches
-        steps = int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches
+        batches = self.trainer.num_training_batches
+        if math.isinf(batches):
+            raise InputError(
+                "the training data does not tell its length, and the schedule of the learning rate "
+                "counts epochs; set trainer.limit_train_batches to the batches of an epoch"
+            )
+        # Lightning steps with the last batch of an epoch, however few were accumulated.
+        steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
         cycle = max(1, steps) * self.hparams["cycle_epochs"]
         scheduler = CosineAnnealingWarmRestarts(optimiser, cycle, self.hparams["cycle_growth"])
         return {

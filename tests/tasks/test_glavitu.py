@@ -78,6 +78,78 @@ def test_the_schedule_restarts_at_the_published_epochs():
     assert rates[-1] == pytest.approx(end)
 
 
+class Rates(Callback):
+    """Keeps the learning rate of every step of the optimiser."""
+
+    def __init__(self):
+        self.values = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.values.append(optimizer.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("accumulated", [2, 3, 4, 5, 9])
+def test_a_cycle_has_its_epochs_however_many_batches_are_accumulated(world, accumulated):
+    rates = Rates()
+    trainer = quiet(
+        max_epochs=6,
+        limit_val_batches=0,
+        accumulate_grad_batches=accumulated,
+        callbacks=[rates],
+    )
+    trainer.fit(task(lr=1e-3, cycle_epochs=2), data(world, steps_per_epoch=8))
+    steps = math.ceil(8 / accumulated)
+    assert len(rates.values) == 6 * steps
+    # Cycles of 2 and 4 epochs: the rate is at its maximum at their starts alone.
+    assert [i for i, rate in enumerate(rates.values) if rate == 1e-3] == [0, 2 * steps]
+
+
+class Endless(torch.utils.data.IterableDataset):
+    """Batches without end."""
+
+    def __iter__(self):
+        while True:
+            yield batch()
+
+
+def test_batches_that_cannot_be_counted_need_a_limit():
+    endless = torch.utils.data.DataLoader(Endless(), batch_size=None)
+    with pytest.raises(InputError, match=r"set trainer\.limit_train_batches"):
+        quiet(max_epochs=1).fit(task(), endless)
+    trainer = quiet(max_epochs=1, limit_train_batches=2)
+    trainer.fit(task(), endless)
+    assert trainer.global_step == 2
+
+
+class Modes(Callback):
+    """Keeps which modules train."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.training = {module.training for module in pl_module.modules()}
+
+
+@pytest.mark.parametrize("frozen", ["task", "model"])
+def test_what_was_built_in_eval_mode_is_trained_whole(world, tmp_path, frozen):
+    if frozen == "task":
+        module = GlaViTUTask.from_checkpoint(stored(tmp_path)[0])
+    else:
+        module = task(model=task().model.eval())
+    before = [norm.running_mean.clone() for norm in norms(module)]
+    modes = Modes()
+    quiet(max_epochs=1, limit_val_batches=0, callbacks=[modes]).fit(module, data(world))
+    assert modes.training == {True}
+    assert not any(map(torch.equal, before, [norm.running_mean for norm in norms(module)]))
+
+
+def test_a_part_that_was_frozen_on_purpose_stays_so(world):
+    module = task()
+    module.model.fusion.eval()
+    modes = Modes()
+    quiet(max_epochs=1, limit_val_batches=0, callbacks=[modes]).fit(module, data(world))
+    assert modes.training == {True, False}
+    assert not module.model.fusion.training
+
+
 class Losses(Callback):
     """Keeps the loss of every step."""
 
