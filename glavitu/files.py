@@ -31,6 +31,12 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 SAMPLED_BYTES = 2**22
 BLOCK_BYTES = 2**14
 
+#: Begin of the names of hidden folders in which files are written.
+PARTIAL = ".partial-"
+
+#: Folders in which this process has looked for what others left.
+_swept: set[Path] = set()
+
 #: Open folders that are locked; of a forked child they would outlive this process.
 _locks: set[int] = set()
 
@@ -47,7 +53,7 @@ def when_complete(path: Path) -> Iterator[Path]:
 
     Yields:
         The path to write to, of the same name. What lies there after a failure is removed; what a
-        killed process left there goes when the same path is written again.
+        killed process left there goes when another writes into the same folder.
 
     Raises:
         OSError: If it cannot be written; of a full disk it names the file.
@@ -132,12 +138,29 @@ def partial_folder(parent: Path, name: str) -> Iterator[Path]:
         name: What is to be written in it.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    folder, handle = _claim(parent, f".partial-{name[:60]}")
+    if parent.resolve() not in _swept:
+        sweep(parent)
+    folder, handle = _claim(parent, f"{PARTIAL}{name[:60]}")
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         unlock(handle)
+
+
+def sweep(parent: Path) -> None:
+    """Remove what killed processes left in a folder; it is done once before the first is made."""
+    _swept.add(parent.resolve())
+    for folder in parent.glob(f"{PARTIAL}*"):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            handle = lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another process is, or was, at work there
+            continue
+        if handle is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            unlock(handle)
 
 
 def _claim(parent: Path, prefix: str) -> tuple[Path, int | None]:

@@ -18,6 +18,7 @@ from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
 from glavitu.files import when_complete
 from glavitu.models.entropy import confidence
+from glavitu.rasters.writing import write_geotiff
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,8 @@ def log_figure(logger: Logger, name: str, figure: Figure, step: int) -> None:
         logger.experiment.add_figure(name, figure, global_step=step)
     elif isinstance(logger, CSVLogger):
         folder = Path(logger.log_dir) / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png")
+        with when_complete(folder / f"{name}.png") as partial:
+            figure.savefig(partial)
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -122,23 +123,14 @@ class PredictionWriter(BasePredictionWriter):
             bands = np.stack([probabilities[GLACIER].numpy(), sure.numpy()])
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
-            with (
-                when_complete(self.folder / f"{tile.name}.tif") as partial,
-                rasterio.open(
-                    partial,
-                    "w",
-                    driver="GTiff",
-                    dtype="float32",
-                    count=2,
-                    height=tile.extent.height,
-                    width=tile.extent.width,
-                    crs=tile.crs,
-                    transform=tile.transform @ origin,
-                    nodata=np.nan,
-                    compress="deflate",
-                    tiled=True,
-                ) as file,
-            ):
-                file.write(bands)
-                file.descriptions = ("probability", "confidence")
-                file.update_tags(confidence=confidence_tag(calibration))
+            write_geotiff(
+                self.folder / f"{tile.name}.tif",
+                bands.astype(np.float32, copy=False),
+                descriptions=("probability", "confidence"),
+                tags={"confidence": confidence_tag(calibration)},
+                crs=tile.crs,
+                transform=tile.transform @ origin,
+                nodata=np.nan,
+                compress="deflate",
+                tiled=True,
+            )
