@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.run_folder import OwnFolder, run_folder
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
 from glavitu.files import when_complete
@@ -78,7 +78,7 @@ def log_figure(logger: Logger, name: str, figure: Figure, step: int) -> None:
             figure.savefig(partial)
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(OwnFolder, BasePredictionWriter):
     """Writes what ``predict`` says of each tile as a GeoTIFF on the tile's grid.
 
     Band 1 is the glacier probability, band 2 the confidence, both in [0, 1]; NaN where a feature
@@ -90,12 +90,15 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, output: str | None = None) -> None:
-        super().__init__("batch")
+        BasePredictionWriter.__init__(self, "batch")
         self.output = output
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, in all processes."""
-        self.folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
+        run = run_folder(trainer)
+        self.folder = Path(self.output) if self.output else run / "predictions"
+        if stage == "predict" and trainer.is_global_zero:
+            self.keep_others_out(self.folder)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the confidence is raw."""

@@ -29,6 +29,8 @@ from glavitu.classes import GLACIER
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
 from glavitu.files import opened, when_complete
+from glavitu.outlines.vector_files import write_vectors
+from glavitu.rasters.writing import write_geotiff
 from glavitu.regions import region_index
 from glavitu.synthetic.regions import PROFILES
 from glavitu.synthetic.sensors import observe
