@@ -13,11 +13,12 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.run_folder import OwnFolder, run_folder
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
 from glavitu.files import when_complete
 from glavitu.models.entropy import confidence
+from glavitu.rasters.writing import write_geotiff
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +74,11 @@ def log_figure(logger: Logger, name: str, figure: Figure, step: int) -> None:
         logger.experiment.add_figure(name, figure, global_step=step)
     elif isinstance(logger, CSVLogger):
         folder = Path(logger.log_dir) / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png")
+        with when_complete(folder / f"{name}.png") as partial:
+            figure.savefig(partial)
 
 
-class PredictionWriter(BasePredictionWriter):
+class PredictionWriter(OwnFolder, BasePredictionWriter):
     """Writes what ``predict`` says of each tile as a GeoTIFF on the tile's grid.
 
     Band 1 is the glacier probability, band 2 the confidence, both in [0, 1]; NaN where a feature
@@ -89,12 +90,15 @@ class PredictionWriter(BasePredictionWriter):
     """
 
     def __init__(self, output: str | None = None) -> None:
-        super().__init__("batch")
+        BasePredictionWriter.__init__(self, "batch")
         self.output = output
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, in all processes."""
-        self.folder = Path(self.output) if self.output else run_folder(trainer) / "predictions"
+        run = run_folder(trainer)
+        self.folder = Path(self.output) if self.output else run / "predictions"
+        if stage == "predict" and trainer.is_global_zero:
+            self.keep_others_out(self.folder)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the confidence is raw."""
@@ -122,23 +126,14 @@ class PredictionWriter(BasePredictionWriter):
             bands = np.stack([probabilities[GLACIER].numpy(), sure.numpy()])
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
-            with (
-                when_complete(self.folder / f"{tile.name}.tif") as partial,
-                rasterio.open(
-                    partial,
-                    "w",
-                    driver="GTiff",
-                    dtype="float32",
-                    count=2,
-                    height=tile.extent.height,
-                    width=tile.extent.width,
-                    crs=tile.crs,
-                    transform=tile.transform @ origin,
-                    nodata=np.nan,
-                    compress="deflate",
-                    tiled=True,
-                ) as file,
-            ):
-                file.write(bands)
-                file.descriptions = ("probability", "confidence")
-                file.update_tags(confidence=confidence_tag(calibration))
+            write_geotiff(
+                self.folder / f"{tile.name}.tif",
+                bands.astype(np.float32, copy=False),
+                descriptions=("probability", "confidence"),
+                tags={"confidence": confidence_tag(calibration)},
+                crs=tile.crs,
+                transform=tile.transform @ origin,
+                nodata=np.nan,
+                compress="deflate",
+                tiled=True,
+            )

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from glavitu.callbacks.run_folder import run_folder
+from glavitu.callbacks.run_folder import OwnFolder, run_folder
 from glavitu.metrics import TileConfusion
 from glavitu.metrics.region_confusion import most_probable
 
@@ -73,7 +73,7 @@ class Results:
         return [] if self._confusion is None else self._confusion.unlabelled()
 
 
-class ResultsCallback(Callback):
+class ResultsCallback(OwnFolder):
     """A callback that reports a test.
 
     All of a trainer share one :class:`Results` of each test, whatever their order. What one of them
@@ -98,7 +98,8 @@ class ResultsCallback(Callback):
         """Find the folder, in all processes."""
         given = {report.output for report in _reports(trainer)} - {None}
         output = self.output or (given.pop() if len(given) == 1 else None)
-        self.folder = Path(output) if output else run_folder(trainer)
+        self._run = run_folder(trainer)
+        self.folder = Path(output) if output else self._run
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start anew; Lightning calls the first of the reports first."""
@@ -106,6 +107,8 @@ class ResultsCallback(Callback):
         if first is self:
             tiles = getattr(getattr(trainer.test_dataloaders, "dataset", None), "tiles", None)
             self.results = Results(tiles, pl_module.device)
+            if trainer.is_global_zero and self.folder != self._run:
+                self.keep_others_out(self.folder)
         else:
             self.results = first.results
 

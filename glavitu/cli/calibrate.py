@@ -17,6 +17,7 @@ from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
+from glavitu.files import opened
 from glavitu.mapping.devices import choose_device
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.calibrate import calibrate, put_calibration, write_calibration
@@ -84,6 +85,13 @@ def run(arguments: Sequence[str]) -> None:
             f"{given.checkpoint}: there is no config.yaml of its run, which would tell where the "
             "data is; give --data.root, or the configuration of a run with --config"
         )
+    folder = Path(given.output) if given.output else run_of(given.checkpoint)
+    # Two at once would put the curve of one beside the figures of the other.
+    with opened(folder):
+        _calibrate(given, task.to(device), folder)
+
+
+def _calibrate(given: Any, task: GlaViTUTask, folder: Path) -> None:
     data = GlacierDataModule(
         **given.data.as_dict(),
         features=task.features,
@@ -91,8 +99,7 @@ def run(arguments: Sequence[str]) -> None:
         patch_size=task.image_size,
     )
     tiles = data.whole_tiles(given.split)
-    fitted = calibrate(task.to(device), tiles, given.method, given.per_region)
-    folder = Path(given.output) if given.output else run_of(given.checkpoint)
+    fitted = calibrate(task, tiles, given.method, given.per_region)
     files = write_calibration(folder, fitted, given.checkpoint, given.split)
     put_calibration(given.checkpoint, fitted.calibration)
     print_scores(fitted.scores, f"Error of confidence on {given.split} tiles ({given.method})")

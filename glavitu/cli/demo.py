@@ -21,6 +21,7 @@ from glavitu.datasets.find_tiles import RasterTile
 from glavitu.datasets.glacier_rasters import GlacierRasters
 from glavitu.datasets.samplers import TileWindow
 from glavitu.features import OPTICAL
+from glavitu.files import opened, when_complete
 from glavitu.mapping import MapResult, map_scene
 from glavitu.metrics import RegionConfusion
 from glavitu.pictures import (
@@ -31,6 +32,7 @@ from glavitu.pictures import (
 )
 from glavitu.synthetic.world import SyntheticGlaciers, band_ratio
 from glavitu.tasks import GlaViTUTask
+from glavitu.tasks.checkpoints import CompleteCheckpoints
 from glavitu.terminal import numeric, print_table
 
 FEATURES = ("optical", "dem", "in_sar")
@@ -45,8 +47,13 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         output: Folder for all files.
         seed: Seed of world and training.
     """
+    with opened(Path(output)):
+        _demo(Path(output), seed)
+
+
+def _demo(output: Path, seed: int) -> None:
     start = time.perf_counter()
-    output, console = Path(output), Console()
+    console = Console()
     quieten_lightning()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(seed, verbose=False)
@@ -77,6 +84,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         num_sanity_val_steps=0,
         enable_model_summary=False,
         default_root_dir=output,
+        plugins=[CompleteCheckpoints()],
     )
     trainer.fit(task, datamodule=data)
 
@@ -167,7 +175,8 @@ def draw(dataset: GlacierRasters, number: int, result: MapResult, path: Path) ->
             mask = shown_mask(values)
             axes.imshow(mask, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
     figure.suptitle(f"{tile.name}: glaciers in blue")
-    figure.savefig(path)
+    with when_complete(path) as partial:
+        figure.savefig(partial)
 
 
 def _read_optical(tile: RasterTile) -> np.ndarray:

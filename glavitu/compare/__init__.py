@@ -1,7 +1,6 @@
 """What `glavitu compare` does: predicted outlines against those of an inventory or of experts."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from glavitu.compare.outline_files import read_files
 from glavitu.compare.summary import Summary, print_summary, summarise, write_json
 from glavitu.compare.table import compare_glaciers
 from glavitu.errors import InputError
-from glavitu.files import when_complete
+from glavitu.files import all_when_complete, opened
 
 __all__ = ["Comparison", "compare", "print_summary"]
 
@@ -79,10 +78,10 @@ def compare(
     matches = by_id(files) if id_column is not None else by_overlap(files)
     table = compare_glaciers(files, matches, progress)
     summary = summarise(files, matches, table, id_column)
-    names = ("comparison.csv", "comparison.json", "comparison.png")
-    with ExitStack() as stack:
-        csv, json, png = [stack.enter_context(when_complete(output / name)) for name in names]
-        table.to_csv(csv, index=False, float_format="%.8g")
-        write_json(summary, json)
-        write_figure(table, summary, png)
-    return Comparison(table, summary, *(output / name for name in names))
+    names = ("comparison.csv", "comparison.png", "comparison.json")
+    csv, png, json = (output / name for name in names)
+    with opened(output), all_when_complete(csv, png, json) as partials:
+        table.to_csv(partials[0], index=False, float_format="%.8g")
+        write_figure(table, summary, partials[1])
+        write_json(summary, partials[2])
+    return Comparison(table, summary, csv, json, png)

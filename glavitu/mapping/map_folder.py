@@ -11,7 +11,7 @@ from rasterio import CRS
 
 from glavitu.errors import InputError
 from glavitu.mapping.options import MapOptions
-from glavitu.mapping.output_folder import PREFIX, RUN_FILE, read_run
+from glavitu.mapping.output_folder import PREFIX, RUN_FILE, read_run, wrong_sizes
 from glavitu.rasters.grid import Grid
 
 CLASSES = "outlines.tif"
@@ -181,16 +181,16 @@ def open_map(folder: str | Path) -> FinishedMap:
         raise InputError(f"{run} is not of a map; give the folder that `glavitu map` wrote into")
     found = FinishedMap(folder, facts)
     try:
-        names = facts["files"]
+        _ = facts["files"]
         _ = found.glaciers, found.area_km2, found.options, found.grid, found.model, found.date
     except KeyError as error:
         raise InputError(f"{run} has no {error.args[0]!r}; map the scene again") from error
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{run} is damaged ({error}); map the scene again") from error
-    for name in names:
-        if not (folder / name).is_file():
-            raise InputError(
-                f"{folder / name} is missing, which {RUN_FILE} lists; put it back, or map the "
-                "scene again with --overwrite (overwrite=True)"
-            )
+    for name in wrong_sizes(folder, facts):
+        state = "is not whole" if (folder / name).is_file() else "is missing"
+        raise InputError(
+            f"{folder / name} {state}, which {RUN_FILE} lists; put it back, or map the scene "
+            "again with --overwrite (overwrite=True)"
+        )
     return found

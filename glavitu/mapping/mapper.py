@@ -1,7 +1,6 @@
 """Mapping a scene: the model is streamed over it window by window, from disk to disk."""
 
 import inspect
-import json
 import logging
 import math
 import sys
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from glavitu.confidence.calibration import RAW_NOTICE
 from glavitu.errors import InputError
-from glavitu.files import when_complete
+from glavitu.files import is_local, opened
 from glavitu.mapping.cog import Layer, write_cog
 from glavitu.mapping.devices import Predictor, device_name
 from glavitu.mapping.location import (
@@ -41,16 +40,17 @@ from glavitu.mapping.options import Decides, MapOptions, keyword_parameters
 from glavitu.mapping.output_folder import (
     ROWS_FILE,
     RUN_FILE,
+    ChangedError,
     NoDataError,
     finished_run,
     full_disk_told,
-    opened,
     publish,
     working,
+    write_run,
 )
 from glavitu.mapping.prediction import Counts, Finish, Layout, predict_scene
 from glavitu.mapping.preview import write_preview
-from glavitu.mapping.provenance import provenance, raster_tags
+from glavitu.mapping.provenance import described, provenance, raster_tags
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
@@ -307,7 +307,17 @@ class _Work:
     def write_run(
         self, counts: Counts, outlines: geopandas.GeoDataFrame, vectors: list[Path]
     ) -> None:
-        """Write how all was made."""
+        """Write how all was made.
+
+        Raises:
+            InputError: If a raster was changed while the map was made of it.
+        """
+        local = {group: filter(is_local, names) for group, names in self.scene.inputs.items()}
+        if not all(raster in self.run["inputs"] for raster in described(local)):
+            raise ChangedError(
+                f"{_named(self.scene)}: changed while it was mapped; run the same command again, "
+                "which maps it as it is now"
+            )
         self.run |= {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "device_name": device_name(self.model.device),
@@ -315,10 +325,9 @@ class _Work:
             "seconds": self.stages.seconds,
             "glaciers": len(outlines),
             "area_km2": float(outlines["area_km2"].sum()),
-            "files": [*self.names.rasters, *(path.name for path in vectors), PREVIEW],
         }
-        with when_complete(self.folder / RUN_FILE) as partial:
-            partial.write_text(json.dumps(self.run, indent=2))
+        files = [*self.names.rasters, *(path.name for path in vectors), PREVIEW]
+        write_run(self.folder, self.run, files)
 
 
 class _Stages:

@@ -3,18 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import rasterio
 import torch
 from torch import nn
 
 from glavitu._version import __version__
 from glavitu.confidence.calibration import confidence_tag, describe_inference
-from glavitu.files import is_local
+from glavitu.files import checksum, is_local, sampled_checksum
 from glavitu.mapping.devices import precision_on
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.rasters.names import files_behind, without_secrets
@@ -48,7 +49,7 @@ def provenance(
     facts = {
         "glavitu": __version__,
         "checkpoints": [
-            {"name": path.name, "sha256": _file_digest(path)} for path in _checkpoints(model)
+            {"name": path.name, "sha256": checksum(path)} for path in _checkpoints(model)
         ],
         "weights_sha256": _weights_digest(model),
         "inference": _inference(model),
@@ -57,11 +58,20 @@ def provenance(
         "device": model.device.type,
         "precision": precision_on(model.device),
         "options": dict(options),
-        "inputs": [{"group": group, **_input(name)} for group in inputs for name in inputs[group]],
+        "inputs": described(inputs),
     }
     facts = json.loads(json.dumps(facts, default=str))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return {FINGERPRINT: digest, **facts}
+
+
+def described(inputs: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
+    """Tell rasters from others of the same names: by size, time, and a sum of their bytes.
+
+    Args:
+        inputs: All files that are read by the name of their feature group.
+    """
+    return [{"group": group, **_input(name)} for group in inputs for name in inputs[group]]
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -133,12 +143,26 @@ def raster_tags(run: Mapping[str, Any]) -> dict[str, str]:
 def _input(name: str) -> dict[str, Any]:
     """Tell what is known of a raster: of one that is no file here, of the files that hold it."""
     if is_local(name):
-        return _file(name)
+        found = _file(name)
+        parts = _parts(name)
+        return found | ({"files": [_file(file) for file in parts]} if parts else {})
     files = [
         _file(file) if is_local(file) else {"path": without_secrets(file), **_served(file)}
         for file in files_behind(name)
     ]
     return {"path": without_secrets(name), "files": files}
+
+
+def _parts(path: str) -> list[str]:
+    """List what a raster reads beside its own file, such as the sources of a virtual one."""
+    with rasterio.open(path) as dataset:
+        files: list[str] = dataset.files
+    found = []
+    for file in files:
+        # Statistics and overviews come and go without a change.
+        if file != path and os.path.isfile(file) and not file.endswith((".aux.xml", ".ovr")):
+            found += [file, *(_parts(file) if file.endswith(".vrt") else [])]
+    return sorted(set(found) - {path})
 
 
 def _file(path: str) -> dict[str, Any]:
@@ -147,6 +171,7 @@ def _file(path: str) -> dict[str, Any]:
         "path": str(Path(path).resolve()),
         "bytes": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
+        **({"sampled_sha256": sampled_checksum(path)} if os.path.isfile(path) else {}),
     }
 
 
@@ -184,8 +209,3 @@ def _weights_digest(model: Any) -> str:
             values = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

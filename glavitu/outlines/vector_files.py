@@ -1,6 +1,5 @@
 """Files of polygons: GeoPackage, GeoParquet, Shapefile and GeoJSON."""
 
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from glavitu.errors import InputError
+from glavitu.files import partial_folder, put_in_place
 
 FORMATS = {
     ".gpkg": "GeoPackage",
@@ -88,19 +88,17 @@ def write_vectors(frame: geopandas.GeoDataFrame, path: Path, layer: str) -> list
     if suffix == ".shp":
         frame = _for_shapefile(frame, path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as folder:
-            partial = Path(folder, path.stem + suffix)
+        with partial_folder(path.parent, path.name) as folder:
+            partial = folder / f"{path.stem}{suffix}"
             _write(frame, partial, layer)
             _check_whole(frame, partial)
             for companion in _COMPANIONS.get(suffix, ()):
                 path.with_suffix(companion).unlink(missing_ok=True)
-            written = sorted(Path(folder).iterdir(), key=lambda file: file == partial)
+            written = sorted(folder.iterdir(), key=lambda file: file == partial)
             finals = [
                 path if file == partial else path.with_suffix(file.suffix) for file in written
             ]
-            for file, final in zip(written, finals, strict=True):
-                file.replace(final)
+            put_in_place(list(zip(written, finals, strict=True)))
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise

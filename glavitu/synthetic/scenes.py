@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from glavitu.files import when_complete
+from glavitu.files import opened, when_complete
 from glavitu.synthetic.world import (
     SyntheticGlaciers,
     Tile,
@@ -59,8 +59,17 @@ def write_scenes(
 
     Returns:
         The manifest.
+
+    Raises:
+        InputError: If another process writes into the folder, or a vector file is not whole.
+        OSError: If a raster is not whole, as on a full disk.
     """
     root = Path(root)
+    with opened(root):
+        return _write_scenes(world, root, progress)
+
+
+def _write_scenes(world: SyntheticGlaciers, root: Path, progress: bool) -> Path:
     places = [(region, i) for region in world.regions for i in range(world.tiles["test"])]
     rows = []
     for region, index in tqdm(places, desc="scenes", disable=not progress):

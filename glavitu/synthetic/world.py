@@ -28,7 +28,9 @@ from glavitu.arrays import BoolArray, FloatArray
 from glavitu.classes import GLACIER
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
-from glavitu.files import when_complete
+from glavitu.files import opened, when_complete
+from glavitu.outlines.vector_files import write_vectors
+from glavitu.rasters.writing import write_geotiff
 from glavitu.regions import region_index
 from glavitu.synthetic.regions import PROFILES
 from glavitu.synthetic.sensors import observe
@@ -207,9 +209,10 @@ class SyntheticGlaciers:
             The folder.
         """
         root = Path(root)
-        for split in SPLITS:
-            for tile in self.split(split, progress):
-                write_tile(tile, root / split / tile.name)
+        with opened(root):
+            for split in SPLITS:
+                for tile in self.split(split, progress):
+                    write_tile(tile, root / split / tile.name)
         return root
 
     def write_hdf5(self, root: str | os.PathLike[str], progress: bool = True) -> Path:
@@ -224,10 +227,11 @@ class SyntheticGlaciers:
             The folder.
         """
         root = Path(root)
-        for split in SPLITS:
-            with when_complete(root / f"{split}.hdf5") as path, h5py.File(path, "w") as file:
-                for tile in self.split(split, progress):
-                    _write_group(file, tile)
+        with opened(root):
+            for split in SPLITS:
+                with when_complete(root / f"{split}.hdf5") as path, h5py.File(path, "w") as file:
+                    for tile in self.split(split, progress):
+                        _write_group(file, tile)
         return root
 
     def _transform(self, split: str, region: str, index: int) -> Affine:
@@ -280,10 +284,8 @@ def write_tile(tile: Tile, folder: Path) -> None:
         folder: Folder to write to; made if missing. Files that exist are overwritten.
     """
     for name in tile.features:
-        with when_complete(folder / f"{name}.tif") as path:
-            _write_geotiff(path, tile, name)
-    with when_complete(folder / "outlines.gpkg") as path:
-        _write_outlines(path, tile)
+        _write_geotiff(folder / f"{name}.tif", tile, name)
+    write_vectors(tile.outlines(), folder / "outlines.gpkg", "outlines")
 
 
 def _check_region(region: str) -> None:
@@ -292,16 +294,11 @@ def _check_region(region: str) -> None:
 
 
 def _write_geotiff(path: Path, tile: Tile, name: str) -> None:
-    values = tile.features[name]
-    channels, height, width = values.shape
-    with rasterio.open(
+    write_geotiff(
         path,
-        "w",
-        driver="GTiff",
-        count=channels,
-        height=height,
-        width=width,
-        dtype="float32",
+        tile.features[name].astype(np.float32, copy=False),
+        descriptions=FEATURES[name].channels,
+        tags={"region": tile.region, "subregion": tile.subregion},
         crs=tile.crs,
         transform=tile.transform,
         nodata=np.nan,
@@ -311,15 +308,7 @@ def _write_geotiff(path: Path, tile: Tile, name: str) -> None:
         compress="deflate",
         predictor=3,
         zlevel=1,
-    ) as file:
-        file.write(values)
-        file.descriptions = FEATURES[name].channels
-        file.update_tags(region=tile.region, subregion=tile.subregion)
-
-
-def _write_outlines(path: Path, tile: Tile) -> None:
-    # Named types, so that the file of a tile without glaciers has a layer with a CRS too.
-    tile.outlines().to_file(path, driver="GPKG", layer="outlines", geometry_type="Polygon")
+    )
 
 
 def _write_group(file: h5py.File, tile: Tile) -> None:

@@ -18,9 +18,9 @@ from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.diagram import draw_reliability
 from glavitu.confidence.scores import calibration_scores, pool
 from glavitu.errors import InputError
-from glavitu.files import when_complete
+from glavitu.files import all_when_complete
 from glavitu.metrics import Reliability
-from glavitu.tasks.checkpoints import read_checkpoint
+from glavitu.tasks.checkpoints import read_checkpoint, write_checkpoint
 from glavitu.tasks.glavitu import GlaViTUTask
 
 #: Bins of raw confidence in ``calibration.json``.
@@ -97,8 +97,7 @@ def put_calibration(path: str | Path, calibration: Calibration) -> None:
     """
     checkpoint = read_checkpoint(path)
     checkpoint["calibration"] = calibration.to_dict()
-    with when_complete(Path(path).resolve()) as partial:
-        torch.save(checkpoint, partial)
+    write_checkpoint(checkpoint, Path(path).resolve())
 
 
 def write_calibration(
@@ -132,12 +131,11 @@ def write_calibration(
         **calibration.to_dict(),
     }
     values, picture = folder / "calibration.json", folder / "reliability.png"
-    with when_complete(values) as partial:
-        partial.write_text(json.dumps(written, indent=1, allow_nan=False) + "\n")
     calibrated = pool(calibration.recalibrated(reliability.histogram(per_region=True)))
     title = f"{calibration.method.replace('_', ' ')} calibration on {split} tiles"
-    with when_complete(picture) as partial:
-        draw_reliability(raw, calibrated, title).savefig(partial)
+    with all_when_complete(picture, values) as (drawn, told):
+        draw_reliability(raw, calibrated, title).savefig(drawn)
+        told.write_text(json.dumps(written, indent=1, allow_nan=False) + "\n")
     return values, picture
 
 

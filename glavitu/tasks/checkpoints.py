@@ -101,6 +101,21 @@ def why_unloadable(checkpoint: Mapping[str, Any], model: nn.Module | None) -> st
     )
 
 
+def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint that appears when it is complete.
+
+    Args:
+        checkpoint: What to write.
+        path: Where to.
+
+    Raises:
+        OSError: If it cannot be written, as on a full disk.
+    """
+    with when_complete(path) as partial, partial.open("wb") as file:
+        # PyTorch's own file says nothing of the reason where it cannot write.
+        torch.save(dict(checkpoint), file)
+
+
 class CompleteCheckpoints(TorchCheckpointIO):
     """Writes checkpoints that appear under their names only when they are complete.
 
@@ -121,8 +136,7 @@ class CompleteCheckpoints(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
         else:
-            with when_complete(Path(path)) as partial:
-                torch.save(checkpoint, partial)
+            write_checkpoint(checkpoint, Path(path))
 
 
 def start_from(task: LightningModule, path: str | Path) -> None:

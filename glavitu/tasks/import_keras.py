@@ -7,9 +7,9 @@ from lightning.pytorch import Trainer
 
 from glavitu.errors import InputError
 from glavitu.features import FeatureLike
-from glavitu.files import when_complete
 from glavitu.models import GlaViTU
 from glavitu.regions import LOCATION_SIZES
+from glavitu.tasks.checkpoints import CompleteCheckpoints
 from glavitu.tasks.glavitu import GlaViTUTask
 
 
@@ -41,6 +41,7 @@ def import_keras(
     task.model.load_state_dict(model.state_dict())
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.strategy.connect(task)
-    with when_complete(Path(output)) as partial:
-        trainer.save_checkpoint(partial, weights_only=True)
+    # Lightning's own writes to the system's temporary folder first, and leaves it there if killed.
+    trainer.strategy.checkpoint_io = CompleteCheckpoints()
+    trainer.save_checkpoint(output, weights_only=True)
     return task.eval()

@@ -17,7 +17,9 @@ from glavitu.cli import main
 from glavitu.datasets import BenchmarkTiles, GlacierRasters, SyntheticGlaciers, TileWindow
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
+from glavitu.files import opened
 from glavitu.inventory.convert import convert
+from glavitu.inventory.journal import JOURNAL
 from glavitu.windows import Window
 
 from .release_files import damage, write_release
@@ -41,7 +43,7 @@ def contents(folder: Path) -> dict[str, tuple]:
     """Values, tags and scales of all files below a folder, by their paths."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.name != JOURNAL:
             with rasterio.open(path) as file:
                 found[str(path.relative_to(folder))] = (
                     file.read().tobytes(),
@@ -166,6 +168,66 @@ def test_what_an_interrupted_conversion_left_is_removed(tmp_path):
         "thermal.tif",
     }
     assert convert(source, "out", progress=False) == (0, 2)
+
+
+class TestWhatIsThereAlready:
+    @pytest.fixture
+    def source(self, tmp_path):
+        source = write_release(tmp_path / "train.hdf5")
+        assert convert(source, "out", progress=False) == (2, 0)
+        return source
+
+    def test_of_a_file_that_was_replaced_is_converted_again(self, tmp_path, source, caplog):
+        shutil.rmtree("out/train/b")  # not done yet
+        before = source.stat()
+        with h5py.File(source, "r+") as file:
+            for tile in ("a", "b"):
+                file[tile]["thermal"][...] = file[tile]["thermal"][...] / 2
+        os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert source.stat().st_size == before.st_size
+        assert convert(source, "out", progress=False) == (2, 0)
+        convert(source, "whole", progress=False)
+        assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+        assert ["1 tiles were of another file" in text for text in caplog.messages] == [True]
+
+    @pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 0)])
+    def test_without_a_group_is_converted_again(self, tmp_path, source, damage):
+        whole = contents(tmp_path / "out")
+        damage(Path("out/train/a/thermal.tif"))
+        assert convert(source, "out", progress=False) == (1, 1)
+        assert contents(tmp_path / "out") == whole
+
+    def test_changed_since_is_kept_and_named(self, source):
+        with rasterio.open("out/train/a/outlines.tif", "r+") as file:
+            file.write(1 - file.read())
+        edited = Path("out/train/a/outlines.tif").read_bytes()
+        with pytest.raises(InputError, match=r"out/train/a is there, changed since.* move"):
+            convert(source, "out", progress=False)
+        assert Path("out/train/a/outlines.tif").read_bytes() == edited
+
+    def test_without_a_journal_is_taken_where_it_is_the_same(self, source):
+        Path("out", JOURNAL).unlink()
+        assert convert(source, "out", progress=False) == (0, 2)
+        assert convert(source, "out", progress=False) == (0, 2)
+        Path("out", JOURNAL).unlink()
+        Path("out/train/a/thermal.tif").unlink()
+        with pytest.raises(InputError, match="out/train/a is there, and nothing tells"):
+            convert(source, "out", progress=False)
+        assert [path.name for path in Path("out/train/a").iterdir()] == ["outlines.tif"]
+
+    def test_by_a_torn_journal_is_looked_at_again(self, tmp_path, source):
+        journal = Path("out", JOURNAL)
+        os.truncate(journal, journal.stat().st_size - 5)
+        assert convert(source, "out", progress=False) == (0, 2)
+        journal.write_bytes(b'\xff\n[]\n{"folder": 3}\n{"folder": {}}\n' + journal.read_bytes())
+        assert convert(source, "out", progress=False) == (0, 2)
+
+
+def test_two_conversions_do_not_write_into_one_folder(tmp_path):
+    source = write_release(tmp_path / "train.hdf5")
+    with opened(Path("out")), pytest.raises(InputError, match="another process is writing"):
+        convert(source, "out", progress=False)
+    assert convert(source, "out", progress=False) == (2, 0)
 
 
 def test_faulty_tiles_are_left_out_and_named(tmp_path):

@@ -13,11 +13,12 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 
 from glavitu.errors import InputError
-from glavitu.mapping import map_scene
-from glavitu.mapping import output_folder as workplace
+from glavitu.files import opened
+from glavitu.mapping import map_scene, mapper, open_map
 
 NAMES = ["confidence.tif", "outlines.gpkg", "outlines.tif", "preview.png", "run.json"]
 HEIGHT, WIDTH = 150, 70
@@ -220,8 +221,8 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_any_work(path, convol
 def test_two_processes_do_not_map_into_one_folder(tmp_path, path, convolving):
     output = tmp_path / "out"
     with (
-        workplace.opened(output),
-        pytest.raises(InputError, match="out: another process is mapping into this folder"),
+        opened(output),
+        pytest.raises(InputError, match="out: another process is writing into this folder"),
     ):
         map_scene(convolving(), {"plain": path}, output, progress=False)
     map_scene(convolving(), {"plain": path}, output, progress=False)
@@ -262,6 +263,122 @@ class TestAnotherRun:
             map_scene(model, {"plain": path}, output, progress=False, **options)
         assert model.calls == [0]
         assert self.contents(output) == before
+
+    def test_that_waits_for_its_names_does_not_replace_one_that_came_between(
+        self, tmp_path, path, convolving, monkeypatch
+    ):
+        def cut_off(work, output):
+            raise KeyboardInterrupt
+
+        output = tmp_path / "between"
+        monkeypatch.setattr(mapper, "publish", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            map_scene(convolving(), {"plain": path}, output, progress=False)
+        monkeypatch.undo()
+        map_scene(convolving(), {"plain": path}, output, batch_size=2, progress=False)
+        before = {name: (output / name).read_bytes() for name in NAMES}
+        with pytest.raises(InputError, match="another map; it differs in batch_size"):
+            map_scene(convolving(), {"plain": path}, output, progress=False)
+        assert {name: (output / name).read_bytes() for name in NAMES} == before
+        map_scene(convolving(), {"plain": path}, output, overwrite=True, progress=False)
+        run = json.loads((output / "run.json").read_text())
+        assert run["options"]["batch_size"] == 1
+
+    @pytest.mark.parametrize("name", ["outlines.tif", "outlines.gpkg", "preview.png"])
+    def test_with_a_file_that_is_empty_is_made_again(self, output, path, convolving, name):
+        whole = (output / name).read_bytes()
+        os.truncate(output / name, 0)
+        with pytest.raises(InputError, match=f"{name} is not whole"):
+            open_map(output)
+        model = convolving()
+        map_scene(model, {"plain": path}, output, probability=True, progress=False)
+        assert model.calls[0] > 0
+        assert (output / name).stat().st_size == len(whole)
+        open_map(output)
+
+    @pytest.mark.parametrize("change", ["cut", "other bytes"])
+    def test_with_a_file_that_was_changed_is_not_called_complete(
+        self, output, path, convolving, change
+    ):
+        changed = output / "confidence.tif"
+        values = bytearray(changed.read_bytes())
+        values[-100] ^= 1
+        changed.write_bytes(values[:-50] if change == "cut" else values)
+        with pytest.raises(InputError, match=r"confidence\.tif is not as the map left it"):
+            map_scene(convolving(), {"plain": path}, output, probability=True, progress=False)
+        changed.rename(output / "kept.tif")
+        map_scene(convolving(), {"plain": path}, output, probability=True, progress=False)
+        open_map(output)
+
+    def test_whose_list_of_files_has_paths_touches_nothing_outside(
+        self, tmp_path, output, path, convolving
+    ):
+        mine = [tmp_path / "mine.txt", tmp_path / "mine.txt.aux.xml", tmp_path / "deep" / "a.txt"]
+        mine[2].parent.mkdir()
+        for file in mine:
+            file.write_text("mine")
+        run = json.loads((output / "run.json").read_text())
+        assert run["sums"].keys() == set(run["files"])
+        for files in (["../mine.txt"], [str(mine[2])], ["."], "mine", [3], ["a\0b"]):
+            (output / "run.json").write_text(json.dumps(run | {"files": files}))
+            with pytest.raises(InputError, match="of which nothing tells that a map left it"):
+                map_scene(convolving(), {"plain": path}, output, overwrite=True, progress=False)
+            with pytest.raises(InputError, match="is not of a map"):
+                open_map(output)
+        assert [file.read_text() for file in mine] == ["mine"] * 3
+
+    def test_that_was_cut_off_and_whose_files_were_damaged_makes_them_again(
+        self, tmp_path, path, convolving, monkeypatch
+    ):
+        def cut_off(work, output):
+            raise KeyboardInterrupt
+
+        map_scene(convolving(), {"plain": path}, tmp_path / "whole", progress=False)
+        output = tmp_path / "damaged"
+        monkeypatch.setattr(mapper, "publish", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            map_scene(convolving(), {"plain": path}, output, progress=False)
+        monkeypatch.undo()
+        (raster,) = output.glob(".glavitu-*/outlines.tif")
+        os.truncate(raster, 100)
+        map_scene(convolving(), {"plain": path}, output, progress=False)
+        assert_same(tmp_path / "whole", output)
+        assert sorted(file.name for file in output.iterdir()) == NAMES
+
+    def test_of_a_file_of_the_same_size_and_time_is_another(self, tmp_path, path, convolving):
+        output, before = tmp_path / "new", path.stat()
+        with pytest.raises(RuntimeError):
+            map_scene(convolving(9), {"plain": path}, output, progress=False)
+        (work,) = output.iterdir()
+        with rasterio.open(path, "r+") as file:
+            file.write(-file.read())
+        assert path.stat().st_size == before.st_size
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        model = convolving()
+        map_scene(model, {"plain": path}, output, progress=False)
+        assert work.exists()
+        map_scene(convolving(), {"plain": path}, tmp_path / "whole", progress=False)
+        assert_same(tmp_path / "whole", output)
+
+    def test_of_a_virtual_raster_whose_source_was_written_again_is_another(
+        self, tmp_path, path, convolving
+    ):
+        virtual, output = tmp_path / "a.vrt", tmp_path / "new"
+        rasterio.shutil.copy(path, virtual, driver="VRT")
+        map_scene(convolving(), {"plain": virtual}, output, progress=False)
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(InputError, match=r"it differs in .*\(written again since\)"):
+            map_scene(convolving(), {"plain": virtual}, output, progress=False)
+
+    def test_of_a_raster_that_changes_meanwhile_is_refused(self, tmp_path, path, convolving):
+        class Changing(convolving):
+            def predict_probabilities(self, image, location):
+                os.utime(path, ns=(1, 1))
+                return super().predict_probabilities(image, location)
+
+        with pytest.raises(InputError, match=r"a\.tif: changed while it was mapped"):
+            map_scene(Changing(), {"plain": path}, tmp_path / "new", progress=False)
+        assert list((tmp_path / "new").iterdir()) == []
 
     def test_with_another_checkpoint_or_raster_is_refused(self, output, path, convolving):
         other = convolving()
