@@ -1,5 +1,6 @@
 """Names of files as GDAL takes them; and files that appear only when they are complete."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ Name = str | Path
 #: GDAL's virtual files (/vsizip/), a scheme (https://, zip://) or a driver's prefix (HDF5:), which
 #: has more letters than a drive of Windows.
 _ELSEWHERE = re.compile(r"/vsi\w+[/?]|[A-Za-z][\w+.-]+:")
+
+#: Longest name of a file that is made of a name; ``.partial-`` and a suffix fit beside it.
+STEM_BYTES = 200
 
 
 @contextmanager
@@ -33,6 +37,24 @@ def when_complete(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def stem_of(name: str) -> str:
+    """Return a name as that of a file, without a suffix: it has no folders, and is not too long.
+
+    Args:
+        name: Such as that of a tile, which may come from anybody.
+    """
+    stem = name.replace("/", "_").replace("\0", "_")
+    # A name is as long as its bytes, of which file systems take 255; suffixes want some.
+    try:
+        encoded = os.fsencode(stem)
+    except UnicodeEncodeError:  # half a character, as JSON can have it
+        return stem_of(stem.encode(errors="backslashreplace").decode())
+    if len(encoded) <= STEM_BYTES:
+        return stem
+    kept = encoded[: STEM_BYTES - 17].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 def is_local(name: str | os.PathLike[str]) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 from glavitu.callbacks.run_folder import run_folder
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
-from glavitu.files import when_complete
+from glavitu.files import stem_of, when_complete
 from glavitu.models.entropy import confidence
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class PredictionWriter(BasePredictionWriter):
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             with (
-                when_complete(self.folder / f"{tile.name}.tif") as partial,
+                when_complete(self.folder / f"{stem_of(tile.name)}.tif") as partial,
                 rasterio.open(
                     partial,
                     "w",

@@ -45,7 +45,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
         seed: Seed of world and training.
     """
     start = time.perf_counter()
-    output, console = Path(output), Console()
+    output, console = Path(output), Console(markup=False, emoji=False)
     quieten_lightning()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(seed, verbose=False)

@@ -27,6 +27,7 @@ from glavitu.rasters.grid import (
     check_georeferenced,
     grid_differences,
 )
+from glavitu.strangers import check_opened, check_reach
 from glavitu.windows import Window
 
 Mask = npt.NDArray[np.uint8]
@@ -213,9 +214,12 @@ def _span(left: float, bottom: float, right: float, top: float) -> str:
 
 
 def _open_raster(path: Name) -> Any:
+    check_reach(path)
     try:
-        return rasterio.open(path)
+        dataset = rasterio.open(path)
     except RasterioError as error:
         raise InputError(
             f"{path}: cannot be read as a raster ({error}); check the path and write it again"
         ) from error
+    check_opened(path, dataset.driver, dataset.files)
+    return dataset

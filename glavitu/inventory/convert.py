@@ -207,12 +207,11 @@ def _describe_bands(file: Any, name: str) -> None:
 
 def _message(faults: list[Fault], written: int, skipped: int) -> str:
     tiles = len({(fault.file, fault.tile) for fault in faults})
-    lines = [
-        f"{tiles} of {tiles + written + skipped} tiles could not be converted ({written} were, "
-        f"{skipped} were there already); what is wrong with them:"
-    ]
-    lines += [f"  {fault}" for fault in faults[:NAMED_FAULTS]]
+    found = "; ".join(map(str, faults[:NAMED_FAULTS]))
     if len(faults) > NAMED_FAULTS:
-        lines.append(f"  and {len(faults) - NAMED_FAULTS} faults more")
-    lines.append("Download these files again and run the same command: it converts what is missing")
-    return "\n".join(lines)
+        found += f"; and {len(faults) - NAMED_FAULTS} faults more"
+    return (
+        f"{tiles} of {tiles + written + skipped} tiles could not be converted ({written} were, "
+        f"{skipped} were there already): {found}. Download these files again and run the same "
+        "command: it converts what is missing"
+    )

@@ -20,6 +20,7 @@ from glavitu.features import DEM, FEATURES, FeatureGroup
 from glavitu.files import Name
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.scene import Scene
+from glavitu.strangers import check_reach
 from glavitu.windows import Window
 
 #: Rows of a raster that are read at once.
@@ -129,6 +130,7 @@ def open_raster(name: str, path: Name) -> Scene:
     with warnings.catch_warnings():
         # The scene says so as an error.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        check_reach(path)
         try:
             with rasterio.open(path) as file:
                 bands = int(file.count)

@@ -7,6 +7,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from glavitu.errors import InputError
 from glavitu.files import Name, is_local
+from glavitu.strangers import check_reach
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json")
 
@@ -28,6 +29,7 @@ def read_polygons(path: Name) -> gpd.GeoDataFrame:
         InputError: If the file is missing or unreadable, has no CRS, or holds something else than
             polygons.
     """
+    check_reach(path)
     if is_local(path) and not Path(path).exists():
         raise InputError(f"{path}: does not exist; check the path")
     if suffix_of(path) in RASTER_SUFFIXES:

@@ -17,6 +17,7 @@ from glavitu.errors import InputError
 from glavitu.files import is_local
 from glavitu.rasters.grid import Grid, check_georeferenced
 from glavitu.rasters.units import Units
+from glavitu.strangers import check_opened, check_reach
 from glavitu.windows import Window
 
 #: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
@@ -47,6 +48,7 @@ class OpenFiles:
         if name in self._datasets:
             self._datasets.move_to_end(name)
             return self._datasets[name]
+        check_reach(name)
         local = is_local(name)
         if local and not Path(name).exists():
             raise InputError(f"{name} does not exist; check the path")
@@ -59,6 +61,7 @@ class OpenFiles:
                 else "check the name, and that what it names can be reached from here"
             )
             raise InputError(f"{name} cannot be read as a raster ({error}); {remedy}") from error
+        check_opened(name, dataset.driver, dataset.files)
         while len(self._datasets) >= OPEN_FILES:
             self._datasets.popitem(last=False)[1].close()
         self._datasets[name] = dataset
