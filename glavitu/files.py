@@ -39,6 +39,8 @@ _swept: set[Path] = set()
 
 #: Open folders that are locked; of a forked child they would outlive this process.
 _locks: set[int] = set()
+#: Longest name of a file that is made of a name; ``.partial-`` and a suffix fit beside it.
+STEM_BYTES = 200
 
 
 @contextmanager
@@ -299,6 +301,24 @@ def is_plain_name(name: object) -> bool:
         and name not in ("", ".", "..")
         and not any(sign in name for sign in ("/", "\\", "\0"))
     )
+
+
+def stem_of(name: str) -> str:
+    """Return a name as that of a file, without a suffix: it has no folders, and is not too long.
+
+    Args:
+        name: Such as that of a tile, which may come from anybody.
+    """
+    stem = name.replace("/", "_").replace("\0", "_")
+    # A name is as long as its bytes, of which file systems take 255; suffixes want some.
+    try:
+        encoded = os.fsencode(stem)
+    except UnicodeEncodeError:  # half a character, as JSON can have it
+        return stem_of(stem.encode(errors="backslashreplace").decode())
+    if len(encoded) <= STEM_BYTES:
+        return stem
+    kept = encoded[: STEM_BYTES - 17].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 def is_local(name: str | os.PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Composites and colours of pictures."""
+"""Composites, colours and texts of pictures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap
 
 from glavitu.classes import UNKNOWN
 from glavitu.features import FeatureGroup
+from glavitu.terminal import printable
 
 #: Channels shown as red, green and blue, the best first: ice stands out in short-wave infrared.
 COMPOSITES = (("swir1", "nir", "red"), ("red", "green", "blue"))
@@ -17,6 +18,17 @@ UNKNOWN_COLOUR = "#b4b4b4"
 
 #: Of land and glacier from 0 to 1, in pictures of :func:`shown_mask`.
 MASK_COLOURS = ListedColormap(["#f2efe9", "#2b7bba"]).with_extremes(bad=UNKNOWN_COLOUR)
+
+
+def as_text(name: str) -> str:
+    """Return a name as text of a figure, which is no formula and hides from no legend.
+
+    Args:
+        name: Such as that of a tile or a sensor, which may come from anybody.
+    """
+    text = printable(name).replace("$", r"\$")
+    # Matplotlib leaves labels that begin with an underscore out of legends.
+    return "\u200b" + text if text.startswith("_") else text
 
 
 def composite(groups: Sequence[FeatureGroup]) -> tuple[FeatureGroup, list[int]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from glavitu.callbacks.run_folder import OwnFolder, run_folder
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
-from glavitu.files import when_complete
+from glavitu.files import stem_of, when_complete
 from glavitu.models.entropy import confidence
 from glavitu.rasters.writing import write_geotiff
 
@@ -127,7 +127,7 @@ class PredictionWriter(OwnFolder, BasePredictionWriter):
             bands = np.where(dataset.valid(number), bands, np.float32(np.nan))
             origin = rasterio.Affine.translation(tile.extent.col, tile.extent.row)
             write_geotiff(
-                self.folder / f"{tile.name}.tif",
+                self.folder / f"{stem_of(tile.name)}.tif",
                 bands.astype(np.float32, copy=False),
                 descriptions=("probability", "confidence"),
                 tags={"confidence": confidence_tag(calibration)},

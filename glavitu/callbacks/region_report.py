@@ -101,7 +101,7 @@ class RegionReport(ResultsCallback):
         written = {"report": regions} | {k: t for k, t in groups.items() if k == "groups"}
         for name, table in written.items():
             with when_complete(self.folder / f"{name}.csv") as partial:
-                table.to_csv(partial, index=False)
+                table.to_csv(partial, index=False, errors="backslashreplace")
         with when_complete(self.folder / "report.json") as partial:
             partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
         self._draw("report", draw_regions(regions, tiles), trainer)

@@ -19,12 +19,13 @@ from glavitu.callbacks.results import ResultsCallback
 from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.confidence.calibration import Calibration
 from glavitu.features import FeatureGroup
-from glavitu.files import when_complete
+from glavitu.files import stem_of, when_complete
 from glavitu.metrics.region_confusion import confusion_counts, most_probable
 from glavitu.models.entropy import confidence
 from glavitu.pictures import (
     MASK_COLOURS,
     UNKNOWN_COLOUR,
+    as_text,
     composite,
     shown_mask,
     stretched,
@@ -131,7 +132,7 @@ class WorstTiles(ResultsCallback):
         # All processes wait here for each other, so nothing new is removed.
         for number in self._worst_of_all(pl_module) & self._worst.keys():
             tile, sample = self._tiles[number], self._worst[number]
-            with when_complete(folder / f"{tile.name}.png") as path:
+            with when_complete(folder / f"{stem_of(tile.name)}.png") as path:
                 draw_sample(sample, tile.name).savefig(path)
 
     def _worst_of_all(self, module: LightningModule) -> set[int]:
@@ -223,7 +224,7 @@ def draw_sample(sample: Sample, name: str) -> Figure:
     ]
     for place, (title, picture, options) in zip(axes, panels, strict=True):
         drawn = place.imshow(picture, interpolation="nearest", **options)
-        place.set_title(title, fontsize=10)
+        place.set_title(as_text(title), fontsize=10)
         place.set_axis_off()
         if title == certain:
             figure.colorbar(drawn, ax=place, shrink=0.9, pad=0.02)
@@ -239,5 +240,5 @@ def draw_sample(sample: Sample, name: str) -> Figure:
         frameon=False,
     )
     known = "no glacier" if np.isinf(sample.iou) else f"IoU {sample.iou:.3f}"
-    figure.suptitle(f"{name}, {known}", x=0.01, ha="left", fontsize=11)
+    figure.suptitle(f"{as_text(name)}, {known}", x=0.01, ha="left", fontsize=11)
     return figure

@@ -1,6 +1,7 @@
 """The command line. What a command needs is imported when it runs, so that help is quick."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 where the input cannot be used or is found faulty, or 128 and the
         number of the signal that ended the command.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A name that is no UTF-8 is shown, and ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = rename_options(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in (*LIGHTNING, "calibrate"):
@@ -60,20 +65,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(arguments or ["--help"])
     except InputError as error:
         # Workers of a data loader put their traceback around the message.
-        message = str(error).rsplit("InputError: ", 1)[-1].strip()
-        print(f"glavitu: error: {message}", file=sys.stderr)
-        return 1
+        return _fail(str(error).rsplit("InputError: ", 1)[-1])
     except BrokenPipeError:
         # The reader has gone; what Python flushes at exit must find a place.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        print(f"glavitu: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
+    except MemoryError as error:
+        return _fail(f"there is too little memory on this machine ({error or 'MemoryError'})")
     except KeyboardInterrupt:
         print("glavitu: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _fail(message: str) -> int:
+    """Say on a line of its own what is wrong, and return the exit status."""
+    from glavitu.terminal import printable
+
+    print(f"glavitu: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    return 1
 
 
 def _run(arguments: list[str]) -> int:

@@ -53,7 +53,7 @@ def demo(output: str | Path = "glavitu_demo", seed: int = 0) -> None:
 
 def _demo(output: Path, seed: int) -> None:
     start = time.perf_counter()
-    console = Console()
+    console = Console(markup=False, emoji=False)
     quieten_lightning()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     seed_everything(seed, verbose=False)

@@ -13,6 +13,9 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 #: Other names of options, which are understood, and what they are called here.
 OTHER_NAMES = {"--ckpt_path": "--checkpoint", "--elevation": "--dem"}
 
+#: Longest message of jsonargparse that is shown whole.
+SHOWN_LINES = 6
+
 #: How messages of argparse, jsonargparse and Lightning name an option or key that is unknown.
 UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments:|[Oo]ption|[Kk]ey) ['\"]?([-\w.]+)")
 
@@ -68,9 +71,19 @@ def end(message: str, command: str) -> NoReturn:
         message: What is wrong with the command line.
         command: Whose help lists what is right, such as ``glavitu map``.
     """
+    message = _in_a_line(message)
     message += " " if message.endswith("?") else "; "
     print(f"glavitu: error: {message}`{command} --help` lists all options", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _in_a_line(message: str) -> str:
+    """Bring a message of jsonargparse to a line: what it found, without all that it would take."""
+    lines = message.splitlines()
+    found = [line for line in lines if line.lstrip().startswith("Given value:")]
+    if len(lines) > SHOWN_LINES and found:
+        lines = [lines[0], "cannot take this value.", found[-1]]
+    return " ".join(" ".join(lines).split())
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -30,7 +30,9 @@ class _Lines(logging.Handler):
 def _write(line: str) -> None:
     from tqdm import tqdm  # which clears what progress bars have left of a line
 
-    tqdm.write(line, file=sys.stderr)
+    from glavitu.terminal import printable
+
+    tqdm.write(printable(" ".join(line.split())), file=sys.stderr)
 
 
 def quieten_lightning() -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from glavitu.compare.summary import Summary
 from glavitu.compare.table import MATCHED
+from glavitu.pictures import as_text
 
 COLOURS = dict(zip(MATCHED, ("#2b7bba", "#e08214", "#4d9221", "#8e4a9e"), strict=True))
 
@@ -30,7 +31,7 @@ def write_figure(table: pd.DataFrame, summary: Summary, path: Path) -> None:
     _draw_areas(left, matched)
     _draw_deviations(middle, matched["area_deviation_percent"], summary)
     _draw_distances(right, matched)
-    predicted, reference = (Path(file["path"]).name for file in summary["files"][:2])
+    predicted, reference = (as_text(Path(file["path"]).name) for file in summary["files"][:2])
     missed, false = (summary["glaciers"][kind] for kind in ("missed", "false"))
     figure.suptitle(
         f"{predicted} against {reference}: {len(matched):,} matched, {missed['glaciers']:,} missed "

@@ -8,15 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Column
+from rich.text import Text
 
 from glavitu._version import __version__
 from glavitu.compare.matching import MINIMUM_OVERLAP, Matches
 from glavitu.compare.outline_files import OutlineFile
 from glavitu.compare.table import DIRECTIONS, FALSE, MATCHED, MISSED
 from glavitu.metrics.outline_deviations import STEP, percent
-from glavitu.terminal import numeric, print_table
+from glavitu.terminal import numeric, print_table, printable
 
 Summary: TypeAlias = dict[str, Any]
 
@@ -118,7 +118,7 @@ def print_summary(summary: Summary) -> None:
     print_table("Distances, area-weighted, in metres", columns, rows)
     console = Console()
     for text in _notes(summary):
-        console.print(escape(text), highlight=False, soft_wrap=True)
+        console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _files(files: Sequence[OutlineFile], matches: Matches) -> list[Summary]:

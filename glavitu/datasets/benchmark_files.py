@@ -16,7 +16,9 @@ from affine import Affine
 
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
+from glavitu.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5
 from glavitu.regions import region_index
+from glavitu.strangers import check_name
 from glavitu.windows import Window
 
 SPLITS = ("train", "val", "test")
@@ -28,9 +30,6 @@ OUTLINES = "outlines"
 #: The bounds of the tiles are degrees.
 DEGREES = rasterio.CRS.from_epsg(4326)
 
-#: Kinds of dtypes that are numbers.
-NUMBERS = "fiub"
-
 SIZES = (
     "height",
     "width",
@@ -40,9 +39,6 @@ SIZES = (
     "original_width",
 )
 BOUNDS = ("xmin", "ymin", "xmax", "ymax")
-#: What h5py raises where the structure of a file is damaged.
-DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
-
 ATTRIBUTES = ("region", "subregion", *SIZES, *BOUNDS)
 
 
@@ -169,15 +165,7 @@ def open_release(path: Path) -> h5py.File:
     Raises:
         InputError: If it is missing, truncated or not HDF5.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: does not exist; check the path")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be opened as HDF5; it is truncated, damaged or of another kind, so "
-            f"download it again ({error})"
-        ) from error
+    return open_hdf5(path, "does not exist; check the path")
 
 
 def tiles_of(path: Path) -> tuple[ReleasedTile, ...]:
@@ -264,7 +252,12 @@ def structure_faults(file: h5py.File, name: str) -> list[str]:
     """
     faults: list[str] = []
     try:
+        check_name(name)
+        if link := link_fault(file, name):
+            return [link]
         faults += _structure_faults(file[name])
+    except InputError as error:
+        faults.append(str(error))
     except DAMAGE as error:
         faults.append(f"cannot be read; the file is damaged ({error})")
     return faults
@@ -279,6 +272,10 @@ def _structure_faults(group: Any) -> Iterator[str]:
     if missing:
         yield f"has no attribute {', '.join(missing)}"
         return
+    for key in ("region", "subregion"):
+        if not isinstance(attributes[key], str | bytes):
+            yield f"attribute {key} is {attributes[key]!r:.60}, but should be a text"
+            return
     try:
         region_index(_text(attributes["region"]))
     except InputError as error:
@@ -289,7 +286,8 @@ def _structure_faults(group: Any) -> Iterator[str]:
             numbers[key] = float(attributes[key])
         except (TypeError, ValueError):
             numbers[key] = math.nan
-        if not math.isfinite(numbers[key]):
+        if not math.isfinite(numbers[key]) or (key in SIZES and numbers[key] % 1):
+            numbers[key] = math.nan
             yield f"attribute {key} is {attributes[key]!r}, but should be a number"
     if not all(map(math.isfinite, numbers.values())):
         return
@@ -308,19 +306,19 @@ def _structure_faults(group: Any) -> Iterator[str]:
     if OUTLINES not in group:
         yield f"has no array {OUTLINES}"
     grid = (int(numbers["height"]), int(numbers["width"]))
-    for name, array in group.items():
-        channels = _channels(name)
+    for name in group:
+        if link := link_fault(group, name):
+            yield f"array {name} {link}"
+            continue
+        array, channels = group[name], _channels(name)
         shape = getattr(array, "shape", None)
         expected = (*grid, channels or "channels")
-        if (
-            shape is None
-            or len(shape) != 3
-            or shape[:2] != grid
-            or channels not in (None, shape[2])
+        if shape is not None and (
+            len(shape) != 3 or shape[:2] != grid or channels not in (None, shape[2])
         ):
             yield f"array {name} has the shape {shape}, but should have {_words(expected)}"
-        elif array.dtype.kind not in NUMBERS:
-            yield f"array {name} holds {array.dtype}, but should hold numbers"
+        elif fault := array_fault(array):
+            yield f"array {name} {fault}"
 
 
 def content_faults(name: str, values: npt.NDArray[Any]) -> Iterator[str]:
@@ -360,7 +358,7 @@ def _channels(name: str) -> int | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _words(shape: tuple[Any, ...]) -> str:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from glavitu.arrays import FloatArray
 from glavitu.datasets.benchmark_files import (
-    DAMAGE,
     OUTLINES,
     ReleasedTile,
     content_faults,
@@ -26,6 +25,7 @@ from glavitu.datasets.benchmark_files import (
 from glavitu.datasets.tile_dataset import TileDataset, check_location, choose
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
+from glavitu.hdf5 import DAMAGE
 from glavitu.windows import Window
 
 __all__ = ["BenchmarkTiles", "is_benchmark"]

@@ -21,6 +21,7 @@ from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.errors import InputError
 from glavitu.files import Name
 from glavitu.rasters.grid import Grid, check_georeferenced, grid_differences
+from glavitu.rasters.opening import open_dataset
 from glavitu.windows import Window
 
 Mask = npt.NDArray[np.uint8]
@@ -54,7 +55,7 @@ class RasterOutlines:
 
     def __init__(self, path: Name, grid: Grid) -> None:
         self.path = path
-        with _open_raster(path) as dataset:
+        with open_dataset(path) as dataset:
             alpha = dataset.count == 2 and dataset.colorinterp[1] == ColorInterp.alpha
             if dataset.count != 1 and not alpha:
                 raise InputError(
@@ -112,7 +113,7 @@ class RasterOutlines:
         """Read a window's values, and whether the file says that they are any."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            with _open_raster(self.path) as dataset:
+            with open_dataset(self.path) as dataset:
                 values = dataset.read(1, window=where)
                 if self._land_is_nodata:
                     known = np.ones(values.shape, dtype=np.bool_)
@@ -164,12 +165,3 @@ class RasterOutlines:
             )
         else:
             yield NOTHING_KNOWN
-
-
-def _open_raster(path: Name) -> Any:
-    try:
-        return rasterio.open(path)
-    except RasterioError as error:
-        raise InputError(
-            f"{path}: cannot be read as a raster ({error}); check the path and write it again"
-        ) from error

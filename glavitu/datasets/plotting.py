@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from glavitu.pictures import MASK_COLOURS, composite_of, shown_mask, stretched
+from glavitu.pictures import MASK_COLOURS, as_text, composite_of, shown_mask, stretched
 
 
 def plot_sample(
@@ -41,7 +41,7 @@ def plot_sample(
         axes.imshow(picture, interpolation="nearest", cmap=MASK_COLOURS, vmin=0, vmax=1)
         axes.set_axis_off()
         if show_titles:
-            axes.set_title(title)
+            axes.set_title(as_text(title))
     if suptitle is not None:
-        figure.suptitle(suptitle)
+        figure.suptitle(as_text(suptitle))
     return figure

@@ -65,10 +65,11 @@ def convert(source: str | Path, output: str | Path, progress: bool = True) -> Co
     file, scaled to [0, 1] and equal to the bit, so that
     :class:`~glavitu.datasets.GlacierRasters` gives the samples of
     :class:`~glavitu.datasets.BenchmarkTiles` (with ``padding="land"`` beyond the tiles too); scale
-    and offset of each band lead to physical units (for SAR to log10 of sigma0). A folder has its name only when it is complete, and a journal in
-    ``output`` knows of what file it was made and what it holds. So an interrupted conversion goes
-    on where it stopped: tiles that are there as they were made of the same file are skipped, and
-    those of a file that was replaced since are converted again.
+    and offset of each band lead to physical units (for SAR to log10 of sigma0). A folder has its
+    name only when it is complete, and a journal in ``output`` knows of what file it was made and
+    what it holds. So an interrupted conversion goes on where it stopped: tiles that are there as
+    they were made of the same file are skipped, and those of a file that was replaced since are
+    converted again.
 
     Args:
         source: A released HDF5 file, or a folder of them.
@@ -237,12 +238,11 @@ def _bands(name: str, count: int) -> dict[str, Any]:
 
 def _message(faults: list[Fault], written: int, skipped: int) -> str:
     tiles = len({(fault.file, fault.tile) for fault in faults})
-    lines = [
-        f"{tiles} of {tiles + written + skipped} tiles could not be converted ({written} were, "
-        f"{skipped} were there already); what is wrong with them:"
-    ]
-    lines += [f"  {fault}" for fault in faults[:NAMED_FAULTS]]
+    found = "; ".join(map(str, faults[:NAMED_FAULTS]))
     if len(faults) > NAMED_FAULTS:
-        lines.append(f"  and {len(faults) - NAMED_FAULTS} faults more")
-    lines.append("Download these files again and run the same command: it converts what is missing")
-    return "\n".join(lines)
+        found += f"; and {len(faults) - NAMED_FAULTS} faults more"
+    return (
+        f"{tiles} of {tiles + written + skipped} tiles could not be converted ({written} were, "
+        f"{skipped} were there already): {found}. Download these files again and run the same "
+        "command: it converts what is missing"
+    )

@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from glavitu.datasets.benchmark_files import (
-    DAMAGE,
-    NUMBERS,
     OUTLINES,
     SIZES,
     content_faults,
@@ -19,6 +17,7 @@ from glavitu.datasets.benchmark_files import (
 )
 from glavitu.errors import InputError
 from glavitu.files import Name
+from glavitu.hdf5 import DAMAGE, array_fault, link_fault, room_fault
 from glavitu.inventory.tile_folder import (
     TileFolder,
     open_raster,
@@ -61,6 +60,8 @@ def released_faults(file: h5py.File, name: str) -> Iterator[str]:
     """
     yield from structure_faults(file, name)
     try:
+        if link_fault(file, name):
+            return  # It has been said.
         group = file[name]
         arrays = list(group) if isinstance(group, h5py.Group) else []
         interior = _interior(group)
@@ -68,12 +69,15 @@ def released_faults(file: h5py.File, name: str) -> Iterator[str]:
         return  # It has been said.
     for array in arrays:
         try:
+            if link_fault(group, array) or array_fault(group[array]):
+                continue  # It has been said.
+        except DAMAGE:
+            continue  # Likewise.
+        try:
             values = read_array(group, array)
         except InputError as error:
             yield str(error)
             continue
-        if values.dtype.kind not in NUMBERS:
-            continue  # It has been said.
         if interior is not None and values.ndim == 3 and values.shape[:2] == interior[0]:
             yield from content_faults(array, values[interior[1]])
         elif array != OUTLINES:  # In the padding outlines are not one-hot.
@@ -91,7 +95,12 @@ def read_array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
         InputError: If it is damaged.
     """
     try:
+        fault = link_fault(group, name) or array_fault(group[name]) or room_fault(group[name])
+        if fault:
+            raise InputError(f"array {name} {fault}")
         return np.asarray(group[name][...])
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(
             f"array {name} cannot be read{_damaged_chunks(group, name)}; the file is damaged "

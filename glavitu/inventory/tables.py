@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.datasets.benchmark_files import (
-    DAMAGE,
     DEGREES,
     OUTLINES,
     SPLITS,
@@ -28,6 +27,7 @@ from glavitu.datasets.benchmark_files import (
 )
 from glavitu.datasets.manifest import is_manifest
 from glavitu.errors import InputError
+from glavitu.hdf5 import DAMAGE
 from glavitu.inventory.faults import (
     Fault,
     folder_faults,
@@ -103,7 +103,7 @@ def inventory(
                 for tile in tqdm(tiles, desc=file.name, disable=not progress):
                     try:
                         rows.append(_released_row(tile, release[tile.name]))
-                    except InputError as error:
+                    except DAMAGE as error:
                         raise InputError(
                             f"{file}: tile {tile.name}: {error}. Download the file again; "
                             f"`glavitu info --check {file}` lists every fault"

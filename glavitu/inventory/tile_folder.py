@@ -23,6 +23,7 @@ from glavitu.files import Name
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.scene import SLOPE, Scene
 from glavitu.rasters.units import units_of
+from glavitu.strangers import check_reach
 from glavitu.windows import Window
 
 #: Rows of a raster that are read at once.
@@ -143,6 +144,7 @@ def open_raster(name: str, path: Name, values: Mapping[str, Any] = MappingProxyT
     with warnings.catch_warnings():
         # The scene says so as an error.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        check_reach(path)
         try:
             with rasterio.open(path) as file:
                 bands = int(file.count)

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from rasterio.enums import Resampling
 
-from glavitu.pictures import composite, stretched
+from glavitu.pictures import as_text, composite, stretched
 from glavitu.rasters.names import label
 from glavitu.rasters.scene import Scene
 
@@ -59,7 +59,7 @@ def write_preview(
     _draw_outlines(left, scene, outlines, step)
     names = [group.channels[channel] for channel in channels]
     left.set_title(
-        f"{label(scene.files[group.name])} ({' / '.join(names)})", fontsize=10, loc="left"
+        as_text(f"{label(scene.files[group.name])} ({' / '.join(names)})"), fontsize=10, loc="left"
     )
     left.set_ylabel("km")
 

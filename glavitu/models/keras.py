@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from glavitu.errors import InputError
+from glavitu.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5, room_fault
 from glavitu.models.setr import Attention, PositionalEmbedding
 
 Array = npt.NDArray[np.float32]
@@ -121,10 +122,8 @@ def _check(path: Path, stored: list[Stored], expected: list[Expected], model: An
 
 def _read(path: Path) -> list[list[Stored]]:
     """Read the layers that have weights, in file order."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the weights that Keras saved as HDF5")
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "no such file; give the weights that Keras saved as HDF5") as file:
             if "layer_names" not in file.attrs:
                 raise InputError(
                     f"{path}: has no attribute layer_names; expected a file that Keras' "
@@ -132,12 +131,14 @@ def _read(path: Path) -> list[list[Stored]]:
                 )
             layers = [
                 [
-                    Stored(layer, name, np.asarray(file[layer][name], dtype=np.float32))
-                    for name in _names(file[layer].attrs["weight_names"])
+                    Stored(layer, name, _array(path, file, layer, name))
+                    for name in _names(_member(path, file, layer).attrs["weight_names"])
                 ]
                 for layer in _names(file.attrs["layer_names"])
             ]
-    except (OSError, KeyError, RuntimeError) as error:
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(
             f"{path}: cannot be read as Keras weights; it is not HDF5, or truncated or damaged: "
             f"fetch it again ({error})"
@@ -148,7 +149,33 @@ def _read(path: Path) -> list[list[Stored]]:
     return layers
 
 
-def _names(attribute: npt.NDArray[np.bytes_] | npt.NDArray[np.str_]) -> list[str]:
+def _member(path: Path, file: h5py.File, name: str) -> Any:
+    """Open what lies in a file under a name, step by step, for a link may lead elsewhere."""
+    member: Any = file
+    for part in filter(None, name.split("/")):
+        if fault := link_fault(member, part):
+            raise InputError(f"{path}: {name} {fault}")
+        member = member[part]
+    return member
+
+
+def _array(path: Path, file: h5py.File, layer: str, name: str) -> Array:
+    stored = _member(path, file, f"{layer}/{name}")
+    fault = array_fault(stored) or room_fault(stored)
+    if fault:
+        raise InputError(f"{path}: weight {name} of layer {layer} {fault}")
+    values = np.asarray(stored, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{path}: weight {name} of layer {layer} has values that are no numbers; the training "
+            "went wrong, or the file is damaged: fetch it again"
+        )
+    return values
+
+
+def _names(attribute: Any) -> list[str]:
+    if np.ndim(attribute) != 1:
+        raise TypeError(f"a list of names is {attribute!r:.60}")
     return [name.decode() if isinstance(name, bytes) else str(name) for name in attribute]
 
 

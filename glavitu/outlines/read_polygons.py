@@ -19,6 +19,7 @@ from glavitu.outlines.layers import check_file, reading, suffix_of
 from glavitu.outlines.plane import repaired
 from glavitu.outlines.soundness import decoded, report
 from glavitu.outlines.vector_source import Batch, GdalLayer, Layer, ParquetFile
+from glavitu.strangers import check_reach
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".parquet", ".fgb")
 
@@ -83,6 +84,7 @@ class PolygonFile:
                 contradict; if it lacks a column; or if none of its outlines can be used.
         """
         with reading(path):
+            check_reach(path)
             check_file(path)
             parquet = suffix_of(path) == ".parquet"
             source = ParquetFile.open(path) if parquet else GdalLayer.open(path, layer)

@@ -12,6 +12,7 @@ from glavitu.errors import InputError
 from glavitu.files import Name, is_local
 from glavitu.rasters.memory import available_bytes
 from glavitu.rasters.names import without_secrets
+from glavitu.strangers import check_opened, check_reach
 
 #: More bands than any file of channels has; asking after each takes the longer the more there are.
 MOST_BANDS = 2000
@@ -30,6 +31,7 @@ def open_dataset(name: Name) -> Any:
         InputError: If the file is missing, is no raster, or declares what cannot be.
     """
     local = is_local(name)
+    check_reach(name)
     if local:
         _check_file(name)
     try:
@@ -44,6 +46,7 @@ def open_dataset(name: Name) -> Any:
             f"{without_secrets(str(name))} cannot be read as a raster ({reason(error)}); {remedy}"
         ) from error
     try:
+        check_opened(name, dataset.driver, dataset.files)
         _check_sources(name, dataset)
         _check_header(name, dataset)
     except BaseException:

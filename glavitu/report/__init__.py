@@ -31,7 +31,7 @@ def write_report(folders: Sequence[str | Path], output: str | Path) -> Path:
     output = Path(output)
     with (
         when_complete(output) as partial,
-        partial.open("w", encoding="utf-8") as file,
+        partial.open("w", encoding="utf-8", errors="backslashreplace") as file,
         tqdm(total=sum(len(run.samples) for run in runs), desc="samples", disable=None) as progress,
     ):
         file.writelines(render(runs, progress.update))

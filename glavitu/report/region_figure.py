@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from glavitu.metrics.scores import in_mean
+from glavitu.pictures import as_text
 
 #: Width of a bar, where regions are 1 apart.
 WIDTH = 0.62
@@ -32,7 +33,7 @@ def draw_regions(regions: pd.DataFrame, tiles: pd.DataFrame | None = None) -> Fi
     axes.bar(places, np.nan_to_num(iou), width=WIDTH, color="#9cc3e0", label="region")
     labels = []
     for place, (name, value) in enumerate(zip(regions["region"], iou, strict=True)):
-        labels.append(f"{name}\n" + ("no glacier" if np.isnan(value) else f"{value:.3f}"))
+        labels.append(f"{as_text(name)}\n" + ("no glacier" if np.isnan(value) else f"{value:.3f}"))
         if tiles is None:
             continue
         own = tiles.loc[tiles["region"] == name, "iou"]
@@ -86,7 +87,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
     for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
         own = groups[labels == name].set_index("region")["iou"].reindex(regions)
         places = np.arange(len(regions)) + (number - (len(names) - 1) / 2) * width
-        bars = axes.bar(places, own.fillna(0), 0.92 * width, color=colour, label=name)
+        bars = axes.bar(places, own.fillna(0), 0.92 * width, color=colour, label=as_text(name))
         axes.bar_label(
             bars,
             ["" if np.isnan(value) else f"{value:.2f}" for value in own],
@@ -94,7 +95,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
             rotation=90 if len(names) * len(regions) > 12 else 0,
             padding=2,
         )
-    axes.set_xticks(np.arange(len(regions)), regions)
+    axes.set_xticks(np.arange(len(regions)), list(map(as_text, regions)))
     axes.tick_params(axis="x", length=0)
     axes.set(ylim=(0, 1.1), ylabel="IoU of the glacier class")
     axes.set_yticks(np.linspace(0, 1, 6))

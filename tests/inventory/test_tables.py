@@ -222,7 +222,7 @@ HDF5_FAULTS = {
     "no group": (lambda file: file.__setitem__("b", file.pop("a/thermal")[...]), "not a group"),
     "dangling link": (
         lambda file: file.__setitem__("b", h5py.ExternalLink("gone.h5", "b")),
-        "cannot be read",
+        "is a link into another file, 'gone.h5'",
     ),
 }
 

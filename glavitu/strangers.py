@@ -1,0 +1,186 @@
+"""Files that may come from anybody: what they are, and what else they would make a reader open.
+
+A virtual raster (VRT), a table of contents or an HDF5 file may name other files, which a reader
+opens as if they were its own: then a map or a GeoTIFF holds what stands in them. A VRT may reach
+what lies in its own folder or below; all else is refused, unless the environment says
+``GLAVITU_OUTSIDE_FILES=yes``.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from glavitu.errors import InputError
+from glavitu.files import Name, is_local
+
+#: The variable that lets files reach others.
+OUTSIDE = "GLAVITU_OUTSIDE_FILES"
+
+REMEDY = (
+    f"If you trust the file, set the environment variable {OUTSIDE}=yes; else do not use it, or "
+    "write its pixels into a GeoTIFF where it comes from"
+)
+
+#: Where GDAL looks for what tells it the format.
+HEAD_BYTES = 4096
+
+#: Roots of XML that name other files, and are read as rasters or as vectors.
+VIRTUAL = (b"<vrtdataset", b"<ogrvrtdatasource", b"<vrtpansharpen", b"<gdalwarpoptions")
+
+#: Roots of XML that name services and tables of other files: what they name cannot be listed.
+SERVICES = re.compile(
+    rb"<(gdal_wm|wms_|wcs_|wmts|gdal_wmts|gdaltileindexdataset|ogrwfsdatasource|ogrcswdatasource|"
+    rb"ogcapidataset|oapif|plmosaic|eeda|twms|tilemapservice|tiled_wms)",
+    re.IGNORECASE,
+)
+
+#: Drivers of GDAL whose files name services or tables of other files.
+SERVICE_DRIVERS = {
+    *("WMS", "WCS", "WMTS", "OGCAPI", "STACIT", "STACTA", "PLMOSAIC", "EEDA", "EEDAI", "DAAS"),
+    *("NGW", "GTI", "HTTP", "OGR_VRT", "WFS", "OAPIF", "CSW", "CARTO", "ELASTIC", "PLSCENES"),
+    *("GMLAS", "DERIVED", "PostGISRaster", "TileDB"),
+}
+
+#: Largest virtual file that is looked through.
+VIRTUAL_BYTES = 64 * 2**20
+
+
+def outside_allowed() -> bool:
+    """Tell whether the environment lets files reach others."""
+    return os.environ.get(OUTSIDE, "").strip().lower() in ("1", "yes", "true", "on")
+
+
+def check_name(name: str | os.PathLike[str]) -> None:
+    """Check that a name can be that of a file for every library that may open it.
+
+    Raises:
+        InputError: If it is not UTF-8, or has a NUL.
+    """
+    text = os.fspath(name)
+    if "\0" in text or not _is_utf8(text):
+        held = "NUL" if "\0" in text else "bytes that are no UTF-8"
+        raise InputError(f"{text!a}: the name holds {held}, so not all can open it; rename it")
+
+
+def check_regular(path: Path) -> None:
+    """Check that a path that is there is a file that can be read to its end, not a pipe or device.
+
+    Raises:
+        InputError: If it is none.
+    """
+    check_name(path)
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # who opens it says why it cannot be
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path}: is a pipe, a socket or a device; give a file")
+
+
+def check_reach(name: Name) -> None:
+    """Check, before a raster or vector file is opened, that it reaches no file outside its folder.
+
+    Args:
+        name: Of this machine, or what else GDAL takes; of the latter nothing is checked but a VRT
+            that is its own name.
+
+    Raises:
+        InputError: If it does, and is not allowed to; or it is a pipe or device.
+    """
+    check_name(name)
+    text = os.fspath(name)
+    if text.lstrip().startswith("<"):
+        raise InputError(f"{text[:40]!r}: is XML in the place of a name; give the name of a file")
+    if not is_local(name):
+        return
+    path = Path(name)
+    check_regular(path)
+    if path.is_file() and not outside_allowed():
+        _check_virtual(path, path, 0)
+
+
+def check_opened(name: Name, driver: str, files: Iterable[str]) -> None:
+    """Check what GDAL says that an open file consists of.
+
+    Args:
+        name: Of the file.
+        driver: GDAL's name of its format.
+        files: All files that it is read from.
+
+    Raises:
+        InputError: If it is read from files outside its folder or from a service, and is not
+            allowed to.
+    """
+    if not is_local(name) or outside_allowed():
+        return
+    if driver in SERVICE_DRIVERS:
+        raise InputError(f"{name}: names services or other files ({driver}). {REMEDY}")
+    folder = Path(name).resolve().parent
+    for file in files:
+        if not _inside(file, folder) and Path(file).absolute() != Path(name).absolute():
+            raise InputError(
+                f"{name}: would read {file}, which lies outside of its folder. {REMEDY}"
+            )
+
+
+def _check_virtual(path: Path, asked: Path, depth: int) -> None:
+    """Check what a virtual file names, and the virtual files among that."""
+    with path.open("rb") as opened:
+        head = opened.read(HEAD_BYTES)
+    lower = head.lower()
+    if SERVICES.search(head):
+        raise InputError(f"{asked}: names services or other files. {REMEDY}")
+    if not any(root in lower for root in VIRTUAL):
+        return
+    if depth > 20:
+        raise InputError(f"{asked}: is a VRT of a VRT, and so on without end; give its sources")
+    folder = asked.resolve().parent
+    for source in _sources(path):
+        file = path.parent / source
+        if not is_local(source) or not _inside(file, folder):
+            raise InputError(
+                f"{asked}: would read {source}, which lies outside of its folder. {REMEDY}"
+            )
+        check_regular(file)
+        if file.is_file() and file.resolve() != path.resolve():
+            _check_virtual(file, asked, depth + 1)
+
+
+def _sources(path: Path) -> Iterable[str]:
+    """Yield what a VRT names as sources, in elements and attributes."""
+    if path.stat().st_size > VIRTUAL_BYTES:
+        raise InputError(f"{path}: is a VRT of {path.stat().st_size:,} bytes; give its sources")
+    text = path.read_bytes()
+    if b"<!entity" in text.lower() or b"<!doctype" in text.lower():
+        raise InputError(f"{path}: is a VRT with a DOCTYPE, which has no use in one; remove it")
+    try:
+        root = ElementTree.fromstring(text.strip())
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InputError(f"{path}: is damaged as a VRT ({error}); write it again") from error
+    for element in root.iter():
+        tag = str(element.tag).rpartition("}")[2].lower()
+        key = " ".join(
+            str(value) for name, value in element.attrib.items() if name != "key"
+        ).lower()
+        names_file = tag.endswith(("filename", "dataset", "datasource", "path", "srcds"))
+        names_file |= "filename" in key or "dataset" in key
+        if names_file and (element.text or "").strip():
+            yield str(element.text).strip()
+
+
+def _inside(file: str | Path, folder: Path) -> bool:
+    try:
+        return Path(file).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
