@@ -68,7 +68,7 @@ def write_scenes(
             tile = world.tile("test", region, index, rise)
             for sensor in SENSORS:
                 folder = f"{tile.name}_{year}_{sensor}"
-                write_tile(_seen_by(sensor, tile, world.seed), root / folder)
+                write_tile(seen_by(sensor, tile, world.seed), root / folder)
                 rows.append((folder, region, year, sensor))
     manifest = root / "scenes.csv"
     with when_complete(manifest) as partial, partial.open("w", newline="") as file:
@@ -78,7 +78,7 @@ def write_scenes(
     return manifest
 
 
-def _seen_by(name: str, tile: Tile, seed: int) -> Tile:
+def seen_by(name: str, tile: Tile, seed: int) -> Tile:
     """Return a tile as a sensor sees it; its noise is the same whatever the year."""
     sensor = SENSORS[name]
     rng = np.random.default_rng([seed, zlib.crc32(f"{tile.name} {name}".encode())])
