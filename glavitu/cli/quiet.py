@@ -47,3 +47,4 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", message="The number of training batches.*")
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended.*")
+    warnings.filterwarnings("ignore", message="You have overridden .on_before_batch_transfer.*")

@@ -52,6 +52,7 @@ from glavitu.mapping.prediction import Counts, Finish, Layout, predict_scene
 from glavitu.mapping.preview import write_preview
 from glavitu.mapping.provenance import described, provenance, raster_tags
 from glavitu.mapping.row_store import RowStore
+from glavitu.mapping.scene_check import check_scene, known_trainings
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
 from glavitu.mapping.vectors import write_vector_files
@@ -242,6 +243,7 @@ class _Work:
             RowStore(self.folder / ROWS_FILE, self.scene.width, fields) as store,
             full_disk_told(self.output, self.folder, 3 * store.row_bytes * self.scene.height),
         ):
+            self.check()
             if self.options.optimise_region:
                 location_of = self.find_region()
             counts = self.predict(store, predictor, layout, location_of)
@@ -251,6 +253,14 @@ class _Work:
                 confidence = self.folder / CONFIDENCE
                 write_preview(self.folder / PREVIEW, self.scene, outlines, confidence)
             self.write_run(counts, outlines, vectors)
+
+    def check(self) -> None:
+        """Warn where the scene does not look like what the model was trained on."""
+        self.run["training_range"] = None
+        if trainings := known_trainings(self.model):
+            with self.stages("checking", "Comparing the scene with the training"):
+                size = self.model.image_size
+                self.run["training_range"] = check_scene(trainings, self.scene, size)
 
     def find_region(self) -> LocationOf:
         """Look for the region vector with which the model is surest."""

@@ -77,7 +77,7 @@ def _write_scenes(world: SyntheticGlaciers, root: Path, progress: bool) -> Path:
             tile = world.tile("test", region, index, rise)
             for sensor in SENSORS:
                 folder = f"{tile.name}_{year}_{sensor}"
-                write_tile(_seen_by(sensor, tile, world.seed), root / folder)
+                write_tile(seen_by(sensor, tile, world.seed), root / folder)
                 rows.append((folder, region, year, sensor))
     manifest = root / "scenes.csv"
     with when_complete(manifest) as partial, partial.open("w", newline="") as file:
@@ -87,7 +87,7 @@ def _write_scenes(world: SyntheticGlaciers, root: Path, progress: bool) -> Path:
     return manifest
 
 
-def _seen_by(name: str, tile: Tile, seed: int) -> Tile:
+def seen_by(name: str, tile: Tile, seed: int) -> Tile:
     """Return a tile as a sensor sees it; its noise is the same whatever the year."""
     sensor = SENSORS[name]
     rng = np.random.default_rng([seed, zlib.crc32(f"{tile.name} {name}".encode())])

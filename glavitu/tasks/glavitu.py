@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
@@ -41,9 +40,10 @@ from glavitu.tasks.hyperparameters import (
     is_buildable,
     plain_hyperparameters,
 )
+from glavitu.tasks.training_windows import TrainingWindows, read_training_values
 
 
-class GlaViTUTask(LightningModule):
+class GlaViTUTask(TrainingWindows):
     """Trains GlaViTU, or a baseline behind the same fusion, to map glaciers.
 
     The defaults are the published training (Maslov et al. 2025). A checkpoint holds all that is
@@ -214,6 +214,7 @@ class GlaViTUTask(LightningModule):
         except (TypeError, RuntimeError) as error:
             raise InputError(f"{path}: {why_unloadable(checkpoint, model)} ({error})") from error
         task.calibration = read_calibration(checkpoint, task.inference, str(path))
+        task.training_values = read_training_values(checkpoint, task.features)
         task.checkpoints = (str(path),)
         return task.eval()
 
@@ -403,6 +404,7 @@ class GlaViTUTask(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note the version of glavitu, and the calibration as plain values."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["glavitu_version"] = __version__
         if self.calibration is not None:
             checkpoint["calibration"] = self.calibration.to_dict()
@@ -410,4 +412,5 @@ class GlaViTUTask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
         check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
+        super().on_load_checkpoint(checkpoint)
         self.calibration = read_calibration(checkpoint, self.inference, "the checkpoint")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
+from glavitu.confidence.training_values import TrainingValues
 from glavitu.errors import InputError
 from glavitu.features import FeatureLike
 from glavitu.models import GlaViTU
@@ -39,6 +40,7 @@ def import_keras(
     location = None if model.location_size is None else kinds[model.location_size]
     task = GlaViTUTask(model.features, num_classes=model.num_classes, location=location)
     task.model.load_state_dict(model.state_dict())
+    task.training_values = TrainingValues.published(task.features)
     trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
     trainer.strategy.connect(task)
     # Lightning's own writes to the system's temporary folder first, and leaves it there if killed.
