@@ -12,8 +12,9 @@ from torch.nn.functional import avg_pool2d
 
 from glavitu.arrays import BoolArray, DoubleArray, FloatArray
 from glavitu.errors import InputError
-from glavitu.features import FEATURES, FeatureGroup
+from glavitu.features import FeatureGroup
 from glavitu.files import as_name
+from glavitu.rasters.fill import forget_fill
 from glavitu.rasters.grid import (
     Grid,
     extent_in_words,
@@ -265,30 +266,8 @@ class Scene:
         parts = [mosaic.read(window) for mosaic in mosaics]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not self._is_scaled(group):
-            self._forget_fill(group, values)
+            forget_fill(group, values, self.files[group.name], self._opened.said)
         return values
-
-    def _forget_fill(self, group: FeatureGroup, values: FloatArray) -> None:
-        """Take pixels for missing that have one value of 0 or less in all channels.
-
-        So look the borders of a scene whose missing values nobody marked, before or after an offset
-        was taken off; no ground reflects so.
-        """
-        if FEATURES.get(group.name) != group or takes_slope(group) or len(group) == 1:
-            return
-        fill = values[0] <= 0
-        if not fill.any():
-            return
-        fill &= (values == values[0]).all(axis=0)
-        if fill.any():
-            value = float(values[0][fill][0])
-            self._opened.said(
-                ("fill", group.name),
-                f"{self.files[group.name]}: {group.name} is {value:.5g} in all channels at once "
-                "in some pixels: they are taken as missing, as at the border of an orbit; "
-                f"say what means missing with --nodata {group.name}=VALUE",
-            )
-            values[:, fill] = np.nan
 
     def read_reduced(self, group: FeatureGroup, channels: Sequence[int], step: int) -> FloatArray:
         """Read channels of the whole scene at a lower resolution, for a picture.
