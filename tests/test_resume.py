@@ -20,6 +20,7 @@ from glavitu.callbacks import EpochSeeds
 from glavitu.callbacks.run_folder import continue_metrics
 from glavitu.cli import main
 from glavitu.cli.resuming import find_last
+from glavitu.errors import InputError
 from glavitu.tasks.checkpoints import CompleteCheckpoints
 
 FIT = [
@@ -140,14 +141,14 @@ def options(**logger) -> Namespace:
     )
 
 
-def test_last_is_the_newest_of_all_versions_of_the_runs_name(tmp_path):
-    names = ("a/version_2", "a/version_10", "a/version_1", "b/version_0", ".")
+def test_last_is_that_of_the_highest_version_whatever_the_clock_said(tmp_path):
+    names = ("a/version_2", "a/version_10", "a/version_1", "a/mine", "b/version_0", ".")
     for age, name in enumerate(names):
         path = tmp_path / "runs" / name / "checkpoints" / "last.ckpt"
         path.parent.mkdir(parents=True)
         path.touch()
-        os.utime(path, ns=(0, 1_000_000_000 - age))
-    assert str(find_last(options())) == "runs/a/version_2/checkpoints/last.ckpt"
+        os.utime(path, ns=(0, 10**20 - age))  # in a thousand years
+    assert str(find_last(options())) == "runs/a/version_10/checkpoints/last.ckpt"
     assert str(find_last(options(version=1))) == "runs/a/version_1/checkpoints/last.ckpt"
     assert str(find_last(options(name="b"))) == "runs/b/version_0/checkpoints/last.ckpt"
     several = options()
@@ -159,6 +160,28 @@ def test_last_is_the_newest_of_all_versions_of_the_runs_name(tmp_path):
     elsewhere = options()
     elsewhere.checkpoint_last.dirpath = str(tmp_path / "runs/a/version_10/checkpoints")
     assert find_last(elsewhere).parents[1].name == "version_10"
+
+
+def test_several_runs_without_a_version_are_told_apart_by_their_user(tmp_path):
+    for name in ("x1", "k2"):
+        path = tmp_path / "runs/a" / name / "checkpoints/last.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with pytest.raises(InputError, match="several runs without a version, .*give the path of one"):
+        find_last(options())
+    assert str(find_last(options(version="k2"))) == "runs/a/k2/checkpoints/last.ckpt"
+
+
+def test_of_one_run_the_last_checkpoint_is_that_with_most_steps(tmp_path):
+    folder = tmp_path / "runs/a/version_3/checkpoints"
+    folder.mkdir(parents=True)
+    for name, steps in (("9", 90), ("10", 100)):
+        content = {"state_dict": {}, "hyper_parameters": {"features": []}, "global_step": steps}
+        torch.save(content, folder / f"{name}.ckpt")
+    os.utime(folder / "9.ckpt", ns=(0, 10**20))
+    named = options()
+    named.checkpoint_last.filename = "{epoch}"
+    assert find_last(named).name == "10.ckpt"
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])

@@ -52,8 +52,8 @@ LINKS = {"features": "features", "location": "location", "patch_size": "image_si
 CHECKPOINT_WORDS = ("best", "hpc", "registry")
 
 CHECKPOINT_HELP = (
-    "Path of a checkpoint, or the word last: the newest last.ckpt of the runs that the logger's "
-    "options name."
+    "Path of a checkpoint, or the word last: last.ckpt of the run with the highest version among "
+    "those that the logger's options name."
 )
 
 #: Options of Lightning's that are decided here; configurations of older runs may have them.
@@ -253,7 +253,7 @@ class GlaViTUCLI(LightningCLI):
         if path.partition(":")[0] in CHECKPOINT_WORDS:
             raise InputError(
                 f"--checkpoint {path}: give the path of a checkpoint, such as "
-                "runs/glavitu/version_0/checkpoints/best_iou.ckpt, or last for the newest last.ckpt"
+                "runs/glavitu/version_0/checkpoints/best_iou.ckpt, or last for the newest run's"
             )
         stored = read_checkpoint(path)["hyper_parameters"]
         defaults = inspect.signature(GlacierDataModule).parameters

@@ -11,6 +11,10 @@ from lightning.pytorch.cli import instantiate_class
 
 from glavitu.errors import InputError
 from glavitu.tasks import GlaViTUTask
+from glavitu.tasks.checkpoints import read_checkpoint
+
+#: Folders of runs as Lightning numbers them.
+VERSION = re.compile(r"version_(\d+)")
 
 #: What decides what a model computes; the other arguments of a task decide how it is trained.
 OF_THE_MODEL = ("model", "model_args", "num_classes")
@@ -67,13 +71,15 @@ def _comparable(value: Any) -> Any:
 
 
 def find_last(options: Namespace) -> Path:
-    """Find the newest last checkpoint of the runs that a command's options describe.
+    """Find the last checkpoint of the newest of the runs that a command's options describe.
+
+    That is the one with the highest version: clocks may have been wrong.
 
     Args:
         options: Of a subcommand; their logger tells the folder of the runs.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or there are several and it is not known which is the newest.
     """
     last, logger = options.checkpoint_last, first_logger(options)
     name = re.sub(r"\{.*?\}", "*", last.filename or "*") + ".ckpt"
@@ -89,13 +95,30 @@ def find_last(options: Namespace) -> Path:
         name = f"{version}/checkpoints/{name}"
     else:
         name = f"lightning_logs/*/checkpoints/{name}" if logger else f"checkpoints/{name}"
-    found = max(folder.glob(name), key=lambda path: path.stat().st_mtime_ns, default=None)
+    found = _newest(list(folder.glob(name)))
     if found is None:
         raise InputError(
             f"--checkpoint last: there is no {folder / name}; give the run's logger the same "
             "folder and name as when it was trained (trainer.logger), or the path of a checkpoint"
         )
     return found
+
+
+def _newest(paths: Sequence[Path]) -> Path | None:
+    """Return the checkpoint of the run, `version_N/checkpoints/NAME.ckpt`, with the highest N."""
+    runs = [path.parent.parent.name for path in paths]
+    numbers = [int(found[1]) if (found := VERSION.fullmatch(run)) else -1 for run in runs]
+    newest = [path for path, n in zip(paths, numbers, strict=True) if n == max(numbers)]
+    if len(newest) < 2:
+        return newest[0] if newest else None
+    if max(numbers) < 0 and len(set(runs)) > 1:
+        raise InputError(
+            f"--checkpoint last: there are several runs without a version, {', '.join(runs)}, and "
+            f"it is not known which is the newest; give the path of one, such as {paths[0]}, or "
+            "its version (trainer.logger.init_args.version)"
+        )
+    # Of one run, such as with {epoch} in their names, the one that has trained longest.
+    return max(newest, key=lambda path: int(read_checkpoint(path)["global_step"]))
 
 
 def first_logger(options: Namespace) -> Any:
