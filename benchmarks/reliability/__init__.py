@@ -1,1 +1,1 @@
-"""What faults, crashes and hostile files do: kills, races, full disks, and a fuzzer."""
+"""What stops commands, and what is left then: kills, two at once, full disks; and broken inputs."""

@@ -102,11 +102,12 @@ class RegionReport(ResultsCallback):
         for name, table in written.items():
             with when_complete(self.folder / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, errors="backslashreplace")
-        with when_complete(self.folder / "report.json") as partial:
-            partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
         self._draw("report", draw_regions(regions, tiles), trainer)
         if groups:
             self._draw("groups", draw_groups(groups["groups"]), trainer)
+        # By it others find a test, so that it comes when the rest is there.
+        with when_complete(self.folder / "report.json") as partial:
+            partial.write_text(json.dumps(report, indent=2, allow_nan=False, default=str) + "\n")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_table("test/regions", dataframe=regions)

@@ -127,6 +127,8 @@ class WorstTiles(ResultsCallback):
             return
         folder = self.folder / "samples"
         if trainer.is_global_zero:
+            # What tells of an earlier test would tell of these pictures.
+            (self.folder / "report.json").unlink(missing_ok=True)
             for path in folder.glob("*.png"):
                 path.unlink()
         # All processes wait here for each other, so nothing new is removed.

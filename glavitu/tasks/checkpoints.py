@@ -112,8 +112,13 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
         OSError: If it cannot be written, as on a full disk.
     """
     with when_complete(path) as partial, partial.open("wb") as file:
-        # PyTorch's own file says nothing of the reason where it cannot write.
-        torch.save(dict(checkpoint), file)
+        try:
+            torch.save(dict(checkpoint), file)
+        except RuntimeError as error:
+            # PyTorch's archive hides why it is not whole.
+            if not isinstance(error.__context__, OSError):
+                raise
+            raise OSError(error.__context__.errno, error.__context__.strerror) from error
 
 
 class CompleteCheckpoints(TorchCheckpointIO):
