@@ -131,7 +131,7 @@ class Originals:
         """Read the classes of a map."""
         import rasterio
 
-        with rasterio.open(folder / "classes.tif") as file:
+        with rasterio.open(folder / "outlines.tif") as file:
             values: np.ndarray = file.read(1)
         return values
 

@@ -74,6 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except MemoryError as error:
         return _fail(f"there is too little memory on this machine ({error or 'MemoryError'})")
+    except Exception as error:
+        from glavitu.cli.restoring import checkpoint_of
+
+        # What Lightning restores of a checkpoint fails in any way where the file is damaged.
+        if (path := checkpoint_of(error)) is None:
+            raise
+        return _fail(f"{path}: cannot be gone on with; it is damaged, give another ({error!r})")
     except KeyboardInterrupt:
         print("glavitu: interrupted", file=sys.stderr)
         return 130

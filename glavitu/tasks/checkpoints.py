@@ -17,6 +17,8 @@ from glavitu.features import resolve_features
 from glavitu.files import when_complete
 from glavitu.models.build import class_path
 from glavitu.models.inference import Inference
+from glavitu.strangers import check_regular
+from glavitu.tasks.stored import check_archive, check_contents
 
 #: What depends on the number of classes where a model does not say so, as
 #: segmentation-models-pytorch names it.
@@ -33,11 +35,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: Checkpoint of Lightning's or of ``glavitu import-keras``.
 
     Raises:
-        InputError: If the file is missing, damaged or not a glavitu checkpoint.
+        InputError: If the file is missing, damaged or not a glavitu checkpoint, or one of its
+            weights is no number.
     """
     path = Path(path)
+    check_regular(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; train one with `glavitu fit`")
+    check_archive(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is not a checkpoint fails in any way
@@ -45,13 +50,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: cannot be read as a checkpoint; it is truncated or of another kind, so give "
             "one that `glavitu fit` or `glavitu import-keras` wrote"
         ) from error
-    known = isinstance(checkpoint, dict) and "state_dict" in checkpoint
-    if not known or "features" not in checkpoint.get("hyper_parameters", {}):
-        raise InputError(
-            f"{path}: is not a glavitu checkpoint; give one that `glavitu fit` or `glavitu "
-            "import-keras` wrote"
-        )
-    return dict(checkpoint)
+    return check_contents(checkpoint, path)
 
 
 def read_calibration(
@@ -95,9 +94,14 @@ def why_unloadable(checkpoint: Mapping[str, Any], model: nn.Module | None) -> st
             f"{stored['model']} as it was trained, with the arguments {stored['model_args']}"
         )
     written = checkpoint.get("glavitu_version", "unknown")
+    if written == __version__:
+        return (
+            "its model cannot be built of what it says; it is damaged, or was changed, so give the "
+            "file as it was written"
+        )
     return (
-        f"cannot be loaded by glavitu {__version__}; it was written by version {written}, so "
-        "install that one"
+        f"cannot be loaded by glavitu {__version__}; it was written by version {written}, so try "
+        "that one"
     )
 
 

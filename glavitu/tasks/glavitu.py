@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
@@ -40,6 +41,7 @@ from glavitu.tasks.hyperparameters import (
     is_buildable,
     plain_hyperparameters,
 )
+from glavitu.tasks.stored import check_progress, check_weights
 from glavitu.tasks.training_windows import TrainingWindows, read_training_values
 
 
@@ -209,14 +211,31 @@ class GlaViTUTask(TrainingWindows):
         else:
             options["model"] = model
         try:
+            if model is None:
+                cls._check_fit(options, checkpoint["state_dict"], str(path))
             task = cls(**options, inference=inference)
             task.load_state_dict(checkpoint["state_dict"])
-        except (TypeError, RuntimeError) as error:
+        except InputError as error:
+            told = str(error)  # which may be of another file, of an ensemble
+            raise InputError(told if ".ckpt" in told else f"{path}: {told}") from error
+        except (TypeError, RuntimeError, ValueError, AttributeError, LookupError) as error:
             raise InputError(f"{path}: {why_unloadable(checkpoint, model)} ({error})") from error
         task.calibration = read_calibration(checkpoint, task.inference, str(path))
         task.training_values = read_training_values(checkpoint, task.features)
         task.checkpoints = (str(path),)
         return task.eval()
+
+    @classmethod
+    def _check_fit(
+        cls, options: Mapping[str, Any], weights: Mapping[str, Tensor], source: str
+    ) -> None:
+        """Check that weights fit the model that is described, before memory is taken for it."""
+        try:
+            with torch.device("meta"):
+                planned = cls(**options)
+        except (NotImplementedError, RuntimeError):
+            return  # some encoders compute while they are built
+        check_weights(weights, planned.state_dict(), source)
 
     @property
     def members(self) -> "tuple[GlaViTUTask, ...]":
@@ -411,6 +430,10 @@ class GlaViTUTask(TrainingWindows):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
-        check_fit(checkpoint["hyper_parameters"], self.hparams, "the checkpoint")
+        source = str(self.trainer.ckpt_path or "the checkpoint")
+        check_fit(checkpoint["hyper_parameters"], self.hparams, source)
+        check_weights(checkpoint["state_dict"], self.state_dict(), source)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            check_progress(checkpoint, source)
         super().on_load_checkpoint(checkpoint)
         self.calibration = read_calibration(checkpoint, self.inference, "the checkpoint")
