@@ -32,8 +32,8 @@ def open_dataset(name: Name) -> Any:
     """
     local = is_local(name)
     check_reach(name)
-    if local:
-        _check_file(name)
+    if local and not Path(name).exists():
+        raise InputError(f"{name} does not exist; check the path")
     try:
         dataset = rasterio.open(Path(name) if local else name)
     except (RasterioError, ValueError) as error:
@@ -60,17 +60,6 @@ def reason(error: BaseException) -> str:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return str(error)
-
-
-def _check_file(name: Name) -> None:
-    if "\0" in str(name):
-        raise InputError(f"{str(name)!r} is no name of a file; check the path")
-    path = Path(name)
-    if not path.exists():
-        raise InputError(f"{name} does not exist; check the path")
-    if not (path.is_file() or path.is_dir()):
-        # Opening a pipe waits for somebody who writes, and a device may never end.
-        raise InputError(f"{name} is a pipe, a socket or a device; give a file")
 
 
 def _check_sources(name: Name, dataset: Any) -> None:
