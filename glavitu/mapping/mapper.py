@@ -51,6 +51,7 @@ from glavitu.mapping.output_folder import (
 from glavitu.mapping.prediction import Counts, Finish, Layout, predict_scene
 from glavitu.mapping.preview import write_preview
 from glavitu.mapping.provenance import provenance, raster_tags
+from glavitu.mapping.room import check_room
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
@@ -240,6 +241,9 @@ class _Work:
             RowStore(self.folder / ROWS_FILE, self.scene.width, fields) as store,
             full_disk_told(self.output, self.folder, 3 * store.row_bytes * self.scene.height),
         ):
+            rows = (self.scene.height - store.rows) * store.row_bytes
+            channels = sum(map(len, self.scene.groups))
+            check_room(self.output, layout, channels, self.model.num_classes, rows)
             if self.options.optimise_region:
                 location_of = self.find_region()
             counts = self.predict(store, predictor, layout, location_of)
