@@ -51,6 +51,7 @@ from glavitu.mapping.output_folder import (
 from glavitu.mapping.prediction import Counts, Finish, Layout, predict_scene
 from glavitu.mapping.preview import write_preview
 from glavitu.mapping.provenance import described, provenance, raster_tags
+from glavitu.mapping.room import check_room
 from glavitu.mapping.row_store import RowStore
 from glavitu.mapping.scene_check import check_scene, known_trainings
 from glavitu.mapping.scene_model import SceneModel
@@ -243,6 +244,9 @@ class _Work:
             RowStore(self.folder / ROWS_FILE, self.scene.width, fields) as store,
             full_disk_told(self.output, self.folder, 3 * store.row_bytes * self.scene.height),
         ):
+            rows = (self.scene.height - store.rows) * store.row_bytes
+            channels = sum(map(len, self.scene.groups))
+            check_room(self.output, layout, channels, self.model.num_classes, rows)
             self.check()
             if self.options.optimise_region:
                 location_of = self.find_region()

@@ -9,6 +9,7 @@ import numpy as np
 from affine import Affine
 
 from glavitu.arrays import FloatArray
+from glavitu.errors import InputError
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -19,6 +20,9 @@ from glavitu.rasters.grid import (
 from glavitu.rasters.raster_file import RasterFile
 from glavitu.rasters.warping import Warped, middle_longitude
 from glavitu.windows import Window, intersection
+
+#: Pixels of a file along one of the grid; all of these are in memory at once.
+MOST_SAMPLES = 2048
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,12 @@ class Neighbours:
         """
         own = Mosaic(files, _lattice(files), alone=True)
         warped = Warped(own, grid)
+        if max(warped.samples) > MOST_SAMPLES:
+            raise InputError(
+                f"{files[0].name} has {max(warped.samples):,} pixels along one of the map's; bring "
+                "it nearer to these first, for example: gdalwarp -r average -tr SIZE SIZE INPUT "
+                "OUTPUT"
+            )
         if others:
             # A pixel of the grid may reach this far beyond the files.
             reach = _wider(Window(0, 0, *own.grid.shape), max(warped.samples) + 2)

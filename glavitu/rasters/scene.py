@@ -72,8 +72,9 @@ class Scene:
     ``'slope'``, or is computed from the elevation on the grid by Horn's method.
 
     Without ``grid`` all files must be on one. With it, those on other grids are brought onto it
-    while they are read: bilinear, averaged where the grid is coarser; files whose pixels lie on
-    the grid's are read as they are. What a pixel is does not depend on the window it is read in.
+    while they are read: bilinear, averaged where the grid is coarser, and several side by side as
+    one; files whose pixels lie on the grid's are read as they are. What a pixel is does not
+    depend on the window it is read in.
 
     One thread at a time may read; others may ask for centres and pixel sizes meanwhile.
 
@@ -335,12 +336,13 @@ class Scene:
 
         Of files that make a mosaic, all or none.
         """
+        strips = list(_slabs(self.bounds, max(1, min(256, 16 * SLAB // self.width))))
         return [
             file.name
             for mosaics in self._mosaics.values()
             for mosaic in mosaics
             if not mosaic.scaled  # these come from files in which nothing is missing
-            and not any(np.isfinite(mosaic.read(strip)).any() for strip in _slabs(self.bounds, 256))
+            and not any(np.isfinite(mosaic.read(strip)).any() for strip in strips)
             for file in mosaic.files
         ]
 

@@ -207,7 +207,7 @@ def _lattice(size: float, own: RasterFile | None) -> Affine:
         pixels = _north_up(own)
         for axis, (pixel, origin) in enumerate(((pixels.a, pixels.c), (-pixels.e, pixels.f))):
             ratio = size / pixel if size >= pixel else pixel / size
-            times = max(1, round(ratio))
+            times = max(1, round(min(ratio, LONGEST)))
             if abs(ratio / times - 1) <= SAME_SIZE:
                 step[axis] = pixel * times if size >= pixel else pixel / times
                 start[axis] = math.fmod(origin, pixel)
@@ -269,19 +269,20 @@ def _check_overlap(wanted: Bounds, covered: Bounds, name: str, crs: rasterio.CRS
 def _snapped(crs: rasterio.CRS, lattice: Affine, bounds: Bounds) -> Grid:
     """Return the grid of the whole pixels of a lattice that cover bounds."""
     xmin, ymin, xmax, ymax = bounds
-    inverse = ~lattice
-    left, top = inverse @ (xmin, ymax)
-    right, bottom = inverse @ (xmax, ymin)
+    # Not by the inverse: of the smallest numbers there is none.
+    with np.errstate(over="ignore", invalid="ignore"):
+        left, right = (float(np.divide(x - lattice.c, lattice.a)) for x in (xmin, xmax))
+        top, bottom = (float(np.divide(y - lattice.f, lattice.e)) for y in (ymax, ymin))
+    size = f"{lattice.a:.6g} x {-lattice.e:.6g} {'degrees' if crs.is_geographic else 'units'}"
+    if not max(right - left, bottom - top) <= LONGEST:
+        raise InputError(
+            f"pixels of {size} would make {bottom - top:.7g} rows and {right - left:.7g} columns; "
+            f"the resolution is in units of {crs_name(crs)}, give a larger one"
+        )
     # What reaches into a pixel by less than the tolerance is an edge that was rounded.
     col, row = math.floor(left + GRID_TOLERANCE), math.floor(top + GRID_TOLERANCE)
     width = max(1, math.ceil(right - GRID_TOLERANCE) - col)
     height = max(1, math.ceil(bottom - GRID_TOLERANCE) - row)
-    size = f"{lattice.a:.6g} x {-lattice.e:.6g} {'degrees' if crs.is_geographic else 'units'}"
-    if max(height, width) > LONGEST:
-        raise InputError(
-            f"pixels of {size} would make {height} rows and {width} columns; the resolution is in "
-            f"units of {crs_name(crs)}, give a larger one"
-        )
     if lattice.a > 2 * (xmax - xmin) and -lattice.e > 2 * (ymax - ymin):
         raise InputError(
             f"the whole area, {xmax - xmin:.6g} x {ymax - ymin:.6g}, would be within a pixel of "

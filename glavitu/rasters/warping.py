@@ -165,8 +165,11 @@ class Warped:
             for points, value in zip(found, exact, strict=True):
                 points[place] = value
         # The noise of transformations must not decide on which side of a pixel's edge it is.
-        in_rows, in_cols = (np.rint(points * 2**20) / 2**20 for points in found)
-        return in_rows, in_cols
+        for points in found:
+            points *= 2**20
+            np.rint(points, out=points)
+            points /= 2**20
+        return found[0], found[1]
 
     def _bent(
         self, rows: DoubleArray, cols: DoubleArray, nodes: tuple[DoubleArray, DoubleArray]

@@ -155,7 +155,16 @@ class TestBadInput:
 
     def test_resolution_in_another_unit(self, reference):
         self.raises(reference, "30 x 30 degrees", "smaller", crs="EPSG:4326", resolution=30)
-        self.raises(reference, "0.0003", "larger", resolution=0.0003)
+        for tiny in (0.0003, 1e-300, 5e-324):
+            self.raises(reference, f"{tiny}", "larger", resolution=tiny)
+            self.raises(reference, f"{tiny}", "larger", resolution=tiny, crs="EPSG:32644")
+        for huge in (1e9, 1e300):
+            self.raises(reference, "smaller", resolution=huge)
+            self.raises(reference, "smaller", resolution=huge, crs="EPSG:32644")
+
+    def test_bounds_beyond_everything(self, reference):
+        self.raises(reference, "larger", bounds=(-1e300, -1e300, 1e300, 1e300))
+        self.raises(reference, "larger", bounds=(-1.7e308, 0, 1.7e308, 1e9))
 
     @pytest.mark.parametrize("box", [(1, 2, 3), (5, 0, 4, 9), (0, 0, 1, float("nan"))])
     def test_bounds(self, reference, box):

@@ -430,6 +430,12 @@ class TestBadInput:
         with pytest.raises(InputError, match=r"cut\.tif cannot be read.*damaged"):
             read({"plain": path}, (plain,), target_grid(path))
 
+    def test_pixels_far_smaller_than_the_grids(self, write_raster, plain):
+        there = from_origin(500_000, 3_100_000, 0.01, 0.01)
+        path = write_raster("dust.tif", np.ones((9, 9), dtype=np.float32), transform=there)
+        with pytest.raises(InputError, match=r"dust\.tif has 3,000 pixels along .*gdalwarp -r"):
+            read({"plain": path}, (plain,))
+
     def test_complex_numbers(self, write_raster, plain):
         path = write_raster("slc.tif", np.ones((5, 5), dtype=np.complex64))
         with pytest.raises(InputError, match=r"slc\.tif holds complex numbers"):
