@@ -94,7 +94,9 @@ def run(options: argparse.Namespace) -> None:
         given["nodata"] = read_nodata(given["nodata"])
     result = map_scene(task, files, options.output, **given)
     plural = "" if result.glaciers == 1 else "s"
-    print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2")
+    smaller = result.smaller_left_out
+    rest = f"; {smaller:,} under {result.options.min_area_km2:g} km2 left out" if smaller else ""
+    print(f"{result.glaciers} glacier outline{plural}, {result.area_km2:.2f} km2{rest}")
     paths = [result.outlines, result.confidence_bands, result.classes, result.confidence]
     for path in filter(None, [*paths, result.probability, result.preview, result.run]):
         print(f"  {path}")

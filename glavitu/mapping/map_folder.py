@@ -126,6 +126,11 @@ class FinishedMap:
         return float(self.facts["area_km2"])
 
     @property
+    def smaller_left_out(self) -> int:
+        """Number of further outlines under ``min_area_km2``, which the rasters alone show."""
+        return int(self.facts.get("smaller_left_out", 0))
+
+    @property
     def options(self) -> MapOptions:
         """How it was mapped, but for its place and pixels, of which :attr:`grid` tells."""
         return MapOptions.from_facts(self.facts["options"])

@@ -252,11 +252,11 @@ class _Work:
                 location_of = self.find_region()
             counts = self.predict(store, predictor, layout, location_of)
             self.write_rasters(store)
-            outlines, vectors = self.vectorise()
+            outlines, smaller, vectors = self.vectorise()
             with self.stages("preview", f"Drawing {PREVIEW}"):
                 confidence = self.folder / CONFIDENCE
                 write_preview(self.folder / PREVIEW, self.scene, outlines, confidence)
-            self.write_run(counts, outlines, vectors)
+            self.write_run(counts, outlines, smaller, vectors)
 
     def check(self) -> None:
         """Warn where the scene does not look like what the model was trained on."""
@@ -303,8 +303,8 @@ class _Work:
                         smoothed.append({layer.field: strip})
                     write_cog(self.folder / name, smoothed, layer, self.scene, tags)
 
-    def vectorise(self) -> tuple[geopandas.GeoDataFrame, list[Path]]:
-        """Write the vector files; return the outlines, and the files written."""
+    def vectorise(self) -> tuple[geopandas.GeoDataFrame, int, list[Path]]:
+        """Write the vector files; return the outlines, how many were smaller, and the files."""
         names = self.names
         with self.stages("vectorising", f"Vectorising to {names.outlines}"):
             return write_vector_files(
@@ -319,7 +319,11 @@ class _Work:
             )
 
     def write_run(
-        self, counts: Counts, outlines: geopandas.GeoDataFrame, vectors: list[Path]
+        self,
+        counts: Counts,
+        outlines: geopandas.GeoDataFrame,
+        smaller: int,
+        vectors: list[Path],
     ) -> None:
         """Write how all was made.
 
@@ -339,6 +343,7 @@ class _Work:
             "seconds": self.stages.seconds,
             "glaciers": len(outlines),
             "area_km2": float(outlines["area_km2"].sum()),
+            "smaller_left_out": smaller,
         }
         files = [*self.names.rasters, *(path.name for path in vectors), PREVIEW]
         write_run(self.folder, self.run, files)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: Formats of the vector files, by their suffix.
 FORMATS = ("gpkg", "parquet", "shp", "geojson")
 
+#: The least area of a glacier in inventories (Paul et al. 2009, doi 10.3189/172756410790595778; RGI
+#: 7.0).
+MIN_AREA_KM2 = 0.01
+
 
 class Decides(Enum):
     """What an option decides, and so how it comes into the fingerprint of a run."""
@@ -95,7 +99,8 @@ class MapOptions:
         probability: Also write ``probability.tif``, the probability of glacier (float32, 0 to 1).
         smoothing: Side in pixels of a median filter over the classes, odd; 0 for none. With one,
             outlines are straightened by up to a pixel too.
-        min_area_km2: Leave out smaller outlines.
+        min_area_km2: Leave out smaller outlines; by default those under the least area of an
+            inventory's glacier. The rasters keep them.
         vector_format: Of outlines and confidence bands: ``'gpkg'``, ``'parquet'``, ``'shp'`` or
             ``'geojson'``.
         overwrite: Replace another map in the folder, and remove unfinished ones.
@@ -228,11 +233,11 @@ class MapOptions:
         float,
         Option(
             Section.RESULTS,
-            "leave out outlines smaller than this",
+            "leave out outlines smaller than this (0.01, as inventories do)",
             flag="--min-area",
             arguments={"type": float, "metavar": "KM2"},
         ),
-    ] = 0.0
+    ] = MIN_AREA_KM2
     vector_format: Annotated[
         str,
         Option(

@@ -7,7 +7,7 @@ import geopandas
 import rasterio
 
 from glavitu.outlines.attributes import ReadStrip, Strip
-from glavitu.outlines.from_raster import outlines_from_raster, write_outlines
+from glavitu.outlines.from_raster import large_enough, outlines_from_raster, write_outlines
 from glavitu.outlines.uncertain_bands import confidence_bands
 from glavitu.outlines.vector_files import write_vectors
 from glavitu.rasters.scene import Scene
@@ -16,8 +16,9 @@ from glavitu.windows import Window
 # The first two are for glavitu.mapping to hand on.
 __all__ = ["outlines_from_raster", "write_outlines", "write_vector_files"]
 
-#: By how many pixels outlines may be straightened where the classes are smoothed.
-SIMPLIFICATION = 1.0
+#: How outlines are straightened where the classes are smoothed, so that none moves by more than a
+#: pixel; see :func:`glavitu.outlines.polygons.polygons_of`.
+SIMPLIFICATION = 0.75
 
 
 def write_vector_files(
@@ -30,7 +31,7 @@ def write_vector_files(
     min_area_km2: float,
     smoothed: bool,
     progress: bool,
-) -> tuple[geopandas.GeoDataFrame, list[Path]]:
+) -> tuple[geopandas.GeoDataFrame, int, list[Path]]:
     """Write the outlines of a map, and where it is uncertain.
 
     Args:
@@ -45,27 +46,27 @@ def write_vector_files(
         progress: Show progress bars; of the outlines, which take as long as the bands beside them.
 
     Returns:
-        The outlines, and all files that were written.
+        The outlines, how many more were smaller, and all files that were written.
     """
     with ThreadPoolExecutor(1, "bands") as pool, rasterio.open(confidence) as sure:
         # Both take one core and about as long.
         others = None if bands is None else pool.submit(_write_bands, confidence, scene, bands)
         # Read row by row, of which threads of GDAL's would make a start each time.
         with rasterio.open(classes, num_threads=1) as ones:
-            frame = outlines_from_raster(
+            all_sizes = outlines_from_raster(
                 rasterio.band(ones, 1),
                 scene.transform,
                 scene.crs,
                 read_strip=_strips(sure, scene),
-                min_area_km2=min_area_km2,
                 simplification=SIMPLIFICATION if smoothed else 0.0,
                 area_interval=bands is not None,
                 progress=progress,
             )
+        frame = large_enough(all_sizes, min_area_km2)
         written = write_vectors(frame, outlines, "outlines")
         if others is not None:
             written += others.result()
-    return frame, written
+    return frame, len(all_sizes) - len(frame), written
 
 
 def _write_bands(confidence: Path, scene: Scene, path: Path) -> list[Path]:

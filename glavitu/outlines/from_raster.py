@@ -48,7 +48,7 @@ def outlines_from_raster(
         read_strip: Reads what the columns of rasters come from, see
             :class:`glavitu.outlines.attributes.Strip`.
         min_area_km2: Leave out smaller glaciers. Holes stay, however small.
-        simplification: In pixels, 0 for none; 1 makes lines of stairs, see
+        simplification: In pixels, 0 for none; 0.75 makes lines of stairs, see
             :func:`glavitu.outlines.polygons.polygons_of`.
         area_interval: Add the interval of the area; for calibrated confidence.
         progress: Show a progress bar.
@@ -65,8 +65,8 @@ def outlines_from_raster(
         - ``area_min_km2``, ``area_max_km2``: Without the glacier's own pixels whose confidence is
             under 0.95, and with such pixels of no glacier that hang together with it; a patch of
             them between several glaciers is divided by the length of edges it shares with each.
-        - ``perimeter_km``: Of the outline and of those of holes. Stairs of pixels make it up to
-            41 % too long; simplify where it matters.
+        - ``perimeter_km``: Of the outline and of those of holes, smoothed, for the stairs of pixels
+            are up to 41 % too long; see :func:`glavitu.outlines.perimeter.without_stairs`.
         - ``zmin_m``, ``zmax_m``, ``zmed_m`` (within 0.5 m), ``zmean_m``: Elevation.
         - ``slope_deg``: Mean slope.
         - ``aspect_deg``, ``aspect_sec``: Mean direction, degrees clockwise from north, and its
@@ -81,7 +81,6 @@ def outlines_from_raster(
     geometries = polygons_of(classes, GLACIER, transform, simplification)
     measures = measured(geometries, transform, crs)
     order = np.argsort(-measures.area_km2, kind="stable")
-    order = order[measures.area_km2[order] >= min_area_km2]
     geometries, measures = geometries[order], measures.taken(order)
 
     if read_strip is None and confidence is not None:
@@ -95,7 +94,7 @@ def outlines_from_raster(
     if "uncertain_inside" in columns:
         interval = area_bounds(columns, geometries, measures, transform)
         del columns["uncertain_inside"], columns["uncertain_beyond"]
-    return geopandas.GeoDataFrame(
+    outlines = geopandas.GeoDataFrame(
         {
             "glacier_id": np.arange(1, len(geometries) + 1, dtype=np.int64),
             "cenlon": measures.cenlon,
@@ -108,6 +107,15 @@ def outlines_from_raster(
         },
         geometry=geopandas.GeoSeries(geometries, crs=crs),
     )
+    return large_enough(outlines, min_area_km2)
+
+
+def large_enough(outlines: geopandas.GeoDataFrame, min_area_km2: float) -> geopandas.GeoDataFrame:
+    """Return the outlines that are not smaller than this; all others still are in their columns.
+
+    Uncertain pixels around a small glacier are its own, whether it is kept or not.
+    """
+    return outlines[outlines["area_km2"] >= min_area_km2].reset_index(drop=True)
 
 
 def write_outlines(outlines: geopandas.GeoDataFrame, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sizes and places of polygons on the Earth, whatever their CRS."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +12,15 @@ from rasterio.transform import Affine
 
 from glavitu.arrays import DoubleArray, Geometries
 from glavitu.errors import InputError
+from glavitu.outlines.perimeter import without_stairs
 from glavitu.outlines.plane import centre, plane_at
+from glavitu.outlines.polygons import in_pixels, placed
 
 #: Pixels after which an edge gets a vertex more before it is measured.
 PIECE = 10
+
+#: Vertices whose rings are smoothed at once, so that memory does not grow with all of them.
+PART = 1 << 19
 
 _GEOD = pyproj.Geod(ellps="WGS84")
 
@@ -24,7 +30,8 @@ class Measures(NamedTuple):
 
     Attributes:
         area_km2: Without holes.
-        perimeter_km: Of all rings, those of holes too.
+        perimeter_km: Of all rings, those of holes too, without the stairs of pixels; see
+            :func:`glavitu.outlines.perimeter.without_stairs`.
         cenlon: Longitude of a point inside, degrees, -180 to 180.
         cenlat: Latitude of the same point, degrees.
         utm_zone: UTM zone of that point, 1 to 60, six degrees each.
@@ -69,11 +76,11 @@ def measured(geometries: Geometries, transform: Affine, crs: rasterio.CRS) -> Me
         return np.column_stack(transformer.transform(*xy.T))
 
     # Ring by ring: GEOS would repair whole polygons first, which takes long where holes are many.
-    rings, polygon = shapely.get_rings(geometries, return_index=True)
+    pixel_rings, polygon = shapely.get_rings(geometries, return_index=True)
     hole = np.diff(polygon, prepend=-1) == 0
     # What is straight in one CRS is curved elsewhere, but short pieces hardly are.
     pixel = float(max(np.hypot(transform.a, transform.d), np.hypot(transform.b, transform.e)))
-    rings = shapely.transform(shapely.segmentize(rings, PIECE * pixel), to_degrees)
+    rings = shapely.transform(shapely.segmentize(pixel_rings, PIECE * pixel), to_degrees)
     points: Geometries = shapely.transform(shapely.point_on_surface(geometries), to_degrees)
     inside = shapely.get_coordinates(points)
     longitude, latitude = shapely.get_coordinates(rings).T
@@ -86,11 +93,20 @@ def measured(geometries: Geometries, transform: Affine, crs: rasterio.CRS) -> Me
     # Areas on this plane are true everywhere, also across the antimeridian and at the poles.
     plane = plane_at(*centre(points))
     flat = shapely.transform(rings, lambda xy: np.column_stack(plane(*xy.T)))
-    square_metres = np.where(hole, -1, 1) * shapely.area(shapely.polygons(flat))
+    square_metres = shapely.area(shapely.polygons(flat))
+    in_parts = np.array_split(pixel_rings, shapely.get_num_coordinates(rings).sum() // PART + 1)
+    metres = np.concatenate(
+        [
+            _lengths(shapely.transform(placed(without_stairs(part), transform), to_degrees))
+            for part in map(partial(in_pixels, transform=transform), in_parts)
+        ]
+    )
+    # Nothing is shorter around than a circle, which pieces of few pixels would be.
+    metres = np.maximum(metres, 2 * np.sqrt(np.pi * square_metres))
     longitude = (inside[:, 0] + 180) % 360 - 180
     return Measures(
-        _sums(polygon, square_metres, len(geometries)) / 1e6,
-        _sums(polygon, _lengths(rings), len(geometries)) / 1e3,
+        _sums(polygon, np.where(hole, -1, 1) * square_metres, len(geometries)) / 1e6,
+        _sums(polygon, metres, len(geometries)) / 1e3,
         longitude,
         inside[:, 1],
         np.floor((longitude + 180) / 6).astype(np.int64) + 1,

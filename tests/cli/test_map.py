@@ -58,7 +58,7 @@ GIVEN = {
     "overlap": ("--overlap", "0.25"),
     "probability": ("--probability",),
     "smoothing": ("--smoothing", "5"),
-    "min_area_km2": ("--min-area", "0.01"),
+    "min_area_km2": ("--min-area", "0.02"),
     "vector_format": ("--format", "shp"),
     "overwrite": ("--overwrite",),
 }

@@ -50,6 +50,7 @@ def test_what_is_said_of_each_pixel_is_what_the_map_says(
         {"plain": write_raster("scene.tif", values)},
         tmp_path / "out",
         batch_size=batch_size,
+        min_area_km2=0,
         progress=False,
     )
     glacier = 1 / (1 + np.exp(-values.astype(np.float64)))
@@ -405,3 +406,19 @@ def test_confidence_runs_from_a_guess_to_certainty():
         assert confidence(guess).item() == pytest.approx(0, abs=1e-6)
         assert confidence(sure).item() == pytest.approx(1, abs=1e-4)
     assert confidence(torch.rand(4, 3, 2), dim=-1).shape == (4, 3)
+
+
+def test_outlines_under_the_least_area_of_inventories_are_left_out_and_counted(
+    tmp_path, write_raster, tiny_model, plain
+):
+    values = np.full((40, 40), -1.0, np.float32)
+    values[2:14, 2:14] = 1  # 144 pixels of 900 m2
+    values[20:23, 20:23] = 1  # 0.0081 km2
+    values[30, 30] = 1
+    files = {"plain": write_raster("scene.tif", values)}
+    result = map_scene(tiny_model((plain,)), files, tmp_path / "out", progress=False)
+    assert (result.glaciers, result.smaller_left_out) == (1, 2)
+    assert len(geopandas.read_file(result.outlines)) == 1
+    assert read(result.classes)[0].sum() == 144 + 9 + 1
+    every = map_scene(tiny_model((plain,)), files, tmp_path / "all", min_area_km2=0, progress=False)
+    assert (every.glaciers, every.smaller_left_out) == (3, 0)

@@ -36,7 +36,7 @@ OTHER = {
     "overlap": 0.25,
     "probability": True,
     "smoothing": 5,
-    "min_area_km2": 0.01,
+    "min_area_km2": 0.02,
     "vector_format": "shp",
     "overwrite": True,
     "progress": False,

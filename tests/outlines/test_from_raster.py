@@ -6,12 +6,13 @@ import rasterio
 import shapely
 from rasterio.transform import Affine, from_origin
 from scipy import ndimage
+from shapely import affinity
 
 from glavitu.errors import InputError
 from glavitu.mapping import outlines_from_raster
 from glavitu.outlines import attributes
 from glavitu.outlines.attributes import Strip
-from glavitu.outlines.polygons import made_valid
+from glavitu.outlines.polygons import made_valid, polygons_of
 
 UTM = from_origin(500_000, 3_100_000, 30, 30)
 CRS = "EPSG:32645"
@@ -126,6 +127,42 @@ class TestPolygons:
         assert len(outlines_from_raster(classes, UTM, CRS, min_area_km2=0.0017)) == 2
         assert outlines_from_raster(classes, UTM, CRS, min_area_km2=1).empty
 
+    def test_what_is_left_out_changes_nothing_of_the_others(self):
+        """Uncertain pixels beside a small glacier are shared with it, be it kept or not."""
+        classes = raster("1111000", "1111000", "1111001", "1111000")
+        confidence = np.ones(classes.shape, np.float32)
+        confidence[2, 3:6] = 0.5
+        confidence[2, 3] = 1
+        every = outlines_from_raster(classes, UTM, CRS, confidence, area_interval=True)
+        kept = outlines_from_raster(
+            classes, UTM, CRS, confidence, area_interval=True, min_area_km2=0.002
+        )
+        assert (len(every), len(kept)) == (2, 1)
+        assert every["area_max_km2"][0] > every["area_km2"][0]
+        for column in every.columns.drop("geometry"):
+            assert kept[column][0] == every[column][0]
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_straightened_outlines_stay_within_a_pixel_and_their_area(self, seed):
+        classes = random_raster(seed)
+        before, after = (
+            polygons_of(classes, 1, Affine.identity(), simplification)
+            for simplification in (0, 0.75)
+        )
+        for stairs, simple in zip(before, after, strict=True):
+            assert shapely.hausdorff_distance(stairs, simple, densify=0.05) <= 1 + 1e-9
+            assert simple.area == pytest.approx(stairs.area, rel=0.02)
+        assert shapely.union_all(after).area == pytest.approx(shapely.area(after).sum())
+
+    def test_straightened_blobs_have_fewer_vertices(self):
+        noise = ndimage.gaussian_filter(np.random.default_rng(0).random((200, 200)), 8, mode="wrap")
+        classes = (noise < np.median(noise)).astype(np.uint8)
+        before, after = (
+            shapely.get_num_coordinates(polygons_of(classes, 1, UTM, simplification)).sum()
+            for simplification in (0, 0.75)
+        )
+        assert after < 0.7 * before
+
     def test_polygons_may_meet_at_corners(self):
         classes = raster("110", "110", "001")
         for simplification in (0, 1):
@@ -190,7 +227,7 @@ class TestMeasures:
         # On the central meridian the projection shrinks lengths by 0.9996.
         assert found["area_km2"][0] == pytest.approx(100 * 200 * 0.0009 / 0.9996**2, rel=1e-5)
         assert found["area_km2"][0] == pytest.approx(18, rel=1e-3)
-        assert found["perimeter_km"][0] == pytest.approx(18 / 0.9996, rel=1e-5)
+        assert found["perimeter_km"][0] == pytest.approx(18 / 0.9996, rel=0.005)
 
     @pytest.mark.parametrize("latitude", [-79.0, 0.0, 28.0, 79.0])
     @pytest.mark.parametrize("west", [10.0, 179.0, -181.0])
@@ -227,13 +264,45 @@ class TestMeasures:
         with pytest.raises(InputError, match="no longitude and latitude"):
             outlines_from_raster(classes, from_origin(0, 93, 1, 0.5), "EPSG:4326")
 
+    @pytest.mark.parametrize("angle", [0, 11, 27, 45, 63])
+    @pytest.mark.parametrize(
+        ("shape", "tolerance"),
+        [
+            (shapely.Point(0, 0).buffer(6, quad_segs=99), 0.03),
+            (shapely.Point(0, 0).buffer(20, quad_segs=99), 0.02),
+            (shapely.box(-20, -20, 20, 20), 0.03),
+            (shapely.box(-65, -65, 65, 65), 0.02),
+            (shapely.box(-90, -20, 90, 20), 0.02),
+            (shapely.Point(0, 0).buffer(80, quad_segs=99) - shapely.box(-30, -30, 30, 30), 0.02),
+        ],
+    )
+    @pytest.mark.parametrize("simplification", [0, 0.75])
+    def test_perimeters_do_not_follow_the_stairs(self, shape, tolerance, angle, simplification):
+        drawn = affinity.rotate(shape, angle, origin=(0, 0))
+        grid = from_origin(500_000, 3_100_000, 10, 10)
+        ground = affinity.affine_transform(drawn, (10, 0, 0, -10, 501_003, 3_098_996))
+        classes = rasterio.features.rasterize(
+            [ground], out_shape=(200, 200), transform=grid, dtype=np.uint8
+        )
+        (found,) = outlines_from_raster(classes, grid, CRS, simplification=simplification)[
+            "perimeter_km"
+        ]
+        assert found * 1000 == pytest.approx(ground.length / 0.9996, rel=tolerance)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 2), (1, 30)])
+    def test_perimeters_of_a_few_pixels(self, shape):
+        found = outlines_from_raster(np.ones(shape, np.uint8), UTM, CRS).iloc[0]
+        around = 2 * sum(shape) * 0.03
+        least = 2 * np.sqrt(np.pi * found["area_km2"])
+        assert least * (1 - 1e-9) <= found["perimeter_km"] <= around * 1.001
+
     def test_holes_are_not_area_but_have_a_perimeter(self):
         classes = np.ones((20, 20), dtype=np.uint8)
         full = outlines_from_raster(classes, UTM, CRS).iloc[0]
         classes[5:15, 5:15] = 0
         holed = outlines_from_raster(classes, UTM, CRS).iloc[0]
         assert holed["area_km2"] == pytest.approx(0.75 * full["area_km2"], rel=1e-5)
-        assert holed["perimeter_km"] == pytest.approx(1.5 * full["perimeter_km"], rel=1e-5)
+        assert holed["perimeter_km"] == pytest.approx(1.5 * full["perimeter_km"], rel=0.02)
 
     @pytest.mark.parametrize("seed", range(4))
     def test_the_centre_lies_on_the_glacier(self, seed):
