@@ -188,17 +188,7 @@ def test_an_unknown_region_is_in_the_table_and_not_in_the_mean(tmp_path):
         ("c", (1, 9, 0, 30), "unknown"),
     ):
         write_tile(root, name, counts, region)
-    module, trainer = (
-        Echo(),
-        Trainer(
-            accelerator="cpu",
-            logger=False,
-            callbacks=RegionReport(str(tmp_path)),
-            enable_progress_bar=False,
-        ),
-    )
-    trainer.test(module, data_module(root), verbose=False)
-    report = json.loads((tmp_path / "report.json").read_text())
+    report = report_of(tmp_path, datamodule=data_module(root))
     assert report["mean"]["iou"] == 0.75
     assert report["std"]["iou"] == pytest.approx(0.5 / 2**0.5)
     assert [row["iou"] for row in report["regions"]] == [0.5, 1.0, 0.1]
