@@ -293,3 +293,12 @@ def test_all_is_drawn_on_the_device_of_the_batch():
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(InputError, match=rf"data\.augmentation\.{key} is {value}, but must be"):
         Augmentation(**{key: value})
+
+
+def test_unknown_pixels_move_with_the_image_and_stay_what_they_are():
+    mask = torch.where(torch.rand(50, 32, 32) < 0.3, 255, torch.randint(2, (50, 32, 32)))
+    batch = {"image": mask[:, None].float().expand(-1, 5, -1, -1).clone(), "mask": mask}
+    after = only(**dict.fromkeys(GEOMETRY, 0.5))(batch)
+    assert set(after["mask"].unique().tolist()) == {0, 1, 255}
+    assert (after["image"] == after["mask"][:, None]).all()
+    assert not torch.equal(after["mask"], mask)

@@ -72,14 +72,15 @@ class RasterOutlines:
                 )
             self._nodata = dataset.nodata
             # A file's own mask comes before its nodata value.
-            by_nodata = MaskFlags.nodata in dataset.mask_flag_enums[0]
+            flags = dataset.mask_flag_enums[0]
+            self._land_is_nodata = self._nodata == 0 and MaskFlags.nodata in flags
+            self._masked = not self._land_is_nodata and MaskFlags.all_valid not in flags
             self.shape = dataset.shape
         if self._nodata == GLACIER:
             raise InputError(
                 f"{path}: its nodata value is {GLACIER}, which is the glacier in labels; take the "
                 f"nodata value away (rio edit-info --unset-nodata {path}), or write labels anew"
             )
-        self._land_is_nodata = self._nodata == 0 and by_nodata
         self.remarks = tuple(self._look())
 
     def read(self, window: Window) -> Mask:
@@ -88,7 +89,11 @@ class RasterOutlines:
         Raises:
             InputError: If the file is damaged there, or holds what is no label.
         """
-        values, known = self._read(window)
+        with open_dataset(self.path) as dataset:
+            return self._classes(*self._read(dataset, window))
+
+    def _classes(self, values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> Mask:
+        """Turn values into classes."""
         odd = known & (values != 0) & (values != GLACIER)
         if odd.any():
             strange = values[odd & (values != UNKNOWN)]
@@ -109,23 +114,20 @@ class RasterOutlines:
         mask[known] = values[known]
         return mask
 
-    def _read(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    def _read(self, dataset: Any, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Read a window's values, and whether the file says that they are any."""
         where = rasterio.windows.Window(window.col, window.row, window.width, window.height)
         try:
-            with open_dataset(self.path) as dataset:
-                values = dataset.read(1, window=where)
-                if self._land_is_nodata:
-                    known = np.ones(values.shape, dtype=np.bool_)
-                else:
-                    known = dataset.read_masks(1, window=where) != 0
+            values = dataset.read(1, window=where)
+            known = values == values  # NaN is unknown, tagged or not
+            if self._masked:
+                known &= dataset.read_masks(1, window=where) != 0
         except RasterioError as error:
             raise InputError(
                 f"{self.path} cannot be read at rows {window.row} to "
                 f"{window.row + window.height} ({error}); it seems damaged, download or write it "
                 "again"
             ) from error
-        known &= values == values  # NaN is unknown, tagged or not
         return values, known & (values != self._nodata) if self._nodata else known
 
     @cached_property
@@ -136,9 +138,11 @@ class RasterOutlines:
     def _parts(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]:
         """Read all of the file, part by part."""
         height, width = self.shape
-        for row in range(0, height, PART):
-            for col in range(0, width, PART):
-                yield self._read(Window(row, col, min(PART, height - row), min(PART, width - col)))
+        with open_dataset(self.path) as dataset:
+            for row in range(0, height, PART):
+                for col in range(0, width, PART):
+                    size = min(PART, height - row), min(PART, width - col)
+                    yield self._read(dataset, Window(row, col, *size))
 
     def _look(self) -> Iterator[str]:
         """Say what is unusual: by a look at parts, and at all of it where these leave doubts."""
@@ -146,12 +150,13 @@ class RasterOutlines:
             yield "its nodata value is 0; 0 is taken as not glacier. Where it is unknown, write 255"
         height, width = self.shape
         rows, cols = -(-height // GLANCE), -(-width // GLANCE)
-        masks = []
-        for number in np.unique(np.linspace(0, rows * cols - 1, GLANCES).round().astype(int)):
-            row, col = (int(place) * GLANCE for place in divmod(number, cols))
-            part = Window(row, col, min(GLANCE, height - row), min(GLANCE, width - col))
-            masks.append(self.read(part).ravel())
-        seen = set(np.unique(np.concatenate(masks)).tolist())
+        seen = set()
+        with open_dataset(self.path) as dataset:
+            for number in np.unique(np.linspace(0, rows * cols - 1, GLANCES).round().astype(int)):
+                row, col = (int(place) * GLANCE for place in divmod(number, cols))
+                part = Window(row, col, min(GLANCE, height - row), min(GLANCE, width - col))
+                mask = self._classes(*self._read(dataset, part))
+                seen |= {value for value in (0, GLACIER, UNKNOWN) if (mask == value).any()}
         if UNKNOWN not in seen or 0 in seen:
             return
         for values, known in self._parts():

@@ -279,7 +279,11 @@ class GlaViTUTask(TrainingWindows):
                 "data.batch_size is 1, but the location encoding normalises over the batch; give 2 "
                 "or more"
             )
-        loss = self._quick_loss(image, mask, location)
+        if "." in self.hparams["loss"] and not (mask != UNKNOWN_CLASS).any():
+            # A mean over no pixels is not a number in losses of others. All weights take part.
+            loss = 0 * self._quick_loss(image, torch.zeros_like(mask), location)
+        else:
+            loss = self._quick_loss(image, mask, location)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(image))
         return loss
 
@@ -332,7 +336,8 @@ class GlaViTUTask(TrainingWindows):
         prediction = most_probable(logits)
         self.val_metrics.update(prediction, mask)
         # Means over known pixels are weighed by these, so that no batch or process counts more.
-        self.val_loss.update(self.loss(logits, mask), (mask != UNKNOWN_CLASS).sum())
+        known = (mask != UNKNOWN_CLASS).sum()
+        self.val_loss.update(torch.where(known > 0, self.loss(logits, mask), 0), known)
         return prediction
 
     def on_validation_epoch_end(self) -> None:

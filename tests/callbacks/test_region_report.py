@@ -178,3 +178,19 @@ def test_points_are_spread_apart_within_their_bar():
     many = spread(100)
     assert abs(many).max() <= 0.4
     assert len(set(many.round(6))) == 100
+
+
+def test_an_unknown_region_is_in_the_table_and_not_in_the_mean(tmp_path):
+    root = tmp_path / "world"
+    for name, counts, region in (
+        ("a", (10, 10, 0, 20), "HMA"),
+        ("b", (10, 0, 0, 30), "SC"),
+        ("c", (1, 9, 0, 30), "unknown"),
+    ):
+        write_tile(root, name, counts, region)
+    report = report_of(tmp_path, datamodule=data_module(root))
+    assert report["mean"]["iou"] == 0.75
+    assert report["std"]["iou"] == pytest.approx(0.5 / 2**0.5)
+    assert [row["iou"] for row in report["regions"]] == [0.5, 1.0, 0.1]
+    legend = draw_regions(pd.DataFrame(report["regions"])).legends[0]
+    assert any("mean 0.750" in text.get_text() for text in legend.get_texts())

@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from glavitu.callbacks import WorstTiles
 from glavitu.callbacks.worst_tiles import SIZE, draw_sample, thin_out
 from glavitu.features import FeatureGroup
+from glavitu.pictures import UNKNOWN_COLOUR
 
+from ..raster_files import write_raster
 from .echo import Echo, data_module, write_tile
 
 
@@ -104,3 +107,31 @@ def test_the_panels_show_where_the_errors_are(plain):
     patches = dict(zip(shown, figure.legends[0].get_patches(), strict=True))
     for place, name in enumerate(("true positive", "false positive", "false negative")):
         assert patches[name].get_facecolor() == pytest.approx(colours[place])
+
+
+def test_what_is_unknown_is_drawn_apart_and_scored_nowhere(plain):
+    prediction = torch.tensor([[1.0, 1.0, 0.0, 0.0, 1.0]])
+    sample = thin_out(
+        prediction[None],
+        torch.tensor([[1, 0, 255, 255, 255]]),
+        torch.stack([1 - prediction, prediction]),
+        (plain,),
+    )
+    assert sample.iou == 0.5
+    figure = draw_sample(sample, "a")
+    shown = {axes.get_title(): axes.get_images()[0] for axes in figure.axes if axes.get_title()}
+    colours = {
+        title: [to_hex(colour) for colour in shown[title].to_rgba(shown[title].get_array())[0]]
+        for title in ("truth", "errors")
+    }
+    assert colours["truth"] == ["#2b7bba", "#f2efe9", *[UNKNOWN_COLOUR] * 3]
+    assert colours["errors"] == ["#2b7bba", "#e08214", *[UNKNOWN_COLOUR] * 3]
+    assert "unknown" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_tile_without_known_labels_is_not_drawn(world, tmp_path):
+    labels = world / "test" / "clear" / "outlines.tif"
+    write_raster(labels, np.full((4, 10), 255, np.uint8), nodata=255)
+    with pytest.warns(UserWarning, match="all its pixels are unknown"):
+        names = drawn(world, tmp_path, 16)
+    assert names == {"best.png", "fair.png", "poor.png", "worst.png"}

@@ -269,3 +269,18 @@ def test_a_loss_may_be_a_module(world, tmp_path):
     assert says_the_same(started.eval(), task)
     with pytest.raises(InputError, match="unknown loss 'l2'; choose from focal, cross_entropy"):
         GlaViTUTask(**TINY, loss="l2")
+
+
+def test_batches_without_known_labels_leave_the_weights_of_any_loss_alone():
+    for loss in (WeightedLoss(), "focal"):
+        task = GlaViTUTask(model=Net(6), image_size=32, loss=loss)
+        batch = {"image": torch.rand(2, 8, 32, 32), "mask": torch.full((2, 32, 32), 255)}
+        value = task.training_step(batch, 0)
+        value.backward()
+        assert value == 0
+        assert all(not p.grad.any() for p in task.parameters())
+        task.eval().validation_step(batch, 0)
+        known = batch | {"mask": torch.ones(2, 32, 32, dtype=torch.long)}
+        task.validation_step(known, 1)
+        expected = task.loss(task(known["image"]), known["mask"])
+        torch.testing.assert_close(task.val_loss.compute(), expected.detach())
