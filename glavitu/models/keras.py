@@ -144,6 +144,12 @@ def _read(path: Path) -> list[list[Stored]]:
             f"fetch it again ({error})"
         ) from error
     layers = [layer for layer in layers if layer]
+    wrong = [w for layer in layers for w in layer if not np.isfinite(w.values).all()]
+    if wrong:
+        raise InputError(
+            f"{path}: weight {wrong[0].name} of layer {wrong[0].layer} is not a number (NaN or "
+            f"infinite), as are {len(wrong) - 1} others; fetch the file again, or another one"
+        )
     if not layers:
         raise InputError(f"{path}: holds no weights at all; save the trained model's weights again")
     return layers

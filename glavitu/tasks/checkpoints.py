@@ -8,7 +8,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from glavitu._version import __version__
 from glavitu.confidence.calibration import Calibration, describe_inference
@@ -50,7 +50,30 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path}: cannot be read as a checkpoint; it is truncated or of another kind, so give "
             "one that `glavitu fit` or `glavitu import-keras` wrote"
         ) from error
-    return check_contents(checkpoint, path)
+    checkpoint = check_contents(checkpoint, path)
+    check_numbers(checkpoint["state_dict"], str(path))
+    return checkpoint
+
+
+def check_numbers(weights: Mapping[str, Any], source: str) -> None:
+    """Check that weights are numbers.
+
+    Args:
+        weights: Tensors by name. What is not one is left to others; minus infinity is a number,
+            since masks of attention are kept so.
+        source: What to call the weights in messages.
+
+    Raises:
+        InputError: If one is NaN or infinite.
+    """
+    floats = {k: v for k, v in weights.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    wrong = [k for k, v in floats.items() if bool((v.isnan() | v.isposinf()).any())]
+    if wrong:
+        raise InputError(
+            f"{source}: {len(wrong)} of its {len(weights)} weights are not numbers (NaN or "
+            f"infinite), such as {wrong[0]}; what trained it diverged, so use an earlier "
+            "checkpoint, or train again with a lower learning rate (--model.lr)"
+        )
 
 
 def read_calibration(

@@ -1,7 +1,6 @@
 """The LightningModule that trains and applies GlaViTU and its baselines."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +9,6 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torchmetrics import MeanMetric, MetricCollection
 
 from glavitu._version import __version__
@@ -29,6 +27,7 @@ from glavitu.models.inference import Inference, check_ensemble
 from glavitu.regions import UNKNOWN, region_vector
 from glavitu.tasks.checkpoints import (
     check_fit,
+    check_numbers,
     read_calibration,
     read_checkpoint,
     start_from,
@@ -41,6 +40,7 @@ from glavitu.tasks.hyperparameters import (
     is_buildable,
     plain_hyperparameters,
 )
+from glavitu.tasks.schedule import LossWatch, cosine_cycles
 from glavitu.tasks.stored import check_progress, check_weights
 from glavitu.tasks.training_windows import TrainingWindows, read_training_values
 
@@ -138,6 +138,7 @@ class GlaViTUTask(TrainingWindows):
         del self._given  # modules are the task's own now
         self._wants_compiling = compile
         self._quick_loss = self.training_loss
+        self._losses = LossWatch()
         if initial_weights is not None:
             start_from(self, initial_weights)
         self.inference = Inference.parse(inference)
@@ -279,13 +280,19 @@ class GlaViTUTask(TrainingWindows):
                 "data.batch_size is 1, but the location encoding normalises over the batch; give 2 "
                 "or more"
             )
+        self._losses.check()
         if "." in self.hparams["loss"] and not (mask != UNKNOWN_CLASS).any():
             # A mean over no pixels is not a number in losses of others. All weights take part.
             loss = 0 * self._quick_loss(image, torch.zeros_like(mask), location)
         else:
             loss = self._quick_loss(image, mask, location)
+        self._losses.note(self, batch_idx, loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(image))
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the loss of the last step."""
+        self._losses.check()
 
     def training_loss(self, image: Tensor, mask: Tensor, location: Tensor | None = None) -> Tensor:
         """Compute the loss that training lowers, made up as the model says where it says so.
@@ -405,29 +412,30 @@ class GlaViTUTask(TrainingWindows):
 
             size = self.image_size
             tiles.append(predict_blended(predict, image, size, size // 2, self.num_classes))
-        return torch.stack(tiles)
+        probabilities = torch.stack(tiles)
+        if probabilities.isnan().any():
+            raise InputError(
+                "the model's probabilities are not numbers (NaN): its weights or the values of the "
+                f"image are too large for {self.dtype}; use another checkpoint, or "
+                "--trainer.precision 32-true"
+            )
+        return probabilities
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, and cosine cycles from the learning rate to 0, stepped with each batch."""
-        optimiser = torch.optim.Adam(self.parameters(), lr=self.hparams["lr"])
-        steps = self.trainer.estimated_stepping_batches  # also counts the training batches
-        batches = self.trainer.num_training_batches
-        if math.isinf(batches):
-            raise InputError(
-                "the training data does not tell its length, and the schedule of the learning rate "
-                "counts epochs; set trainer.limit_train_batches to the batches of an epoch"
-            )
-        # Lightning steps with the last batch of an epoch, however few were accumulated.
-        steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
-        cycle = max(1, steps) * self.hparams["cycle_epochs"]
-        scheduler = CosineAnnealingWarmRestarts(optimiser, cycle, self.hparams["cycle_growth"])
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        options = self.hparams
+        optimiser = torch.optim.Adam(self.parameters(), lr=options["lr"])
+        epochs, growth = options["cycle_epochs"], options["cycle_growth"]
+        return cosine_cycles(optimiser, self.trainer, epochs, growth)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the version of glavitu, and the calibration as plain values."""
+        """Note the version of glavitu, and the calibration as plain values.
+
+        Raises:
+            InputError: If weights are not numbers, so that no checkpoint ever is replaced by such.
+        """
+        self._losses.check()
+        check_numbers(checkpoint["state_dict"], "the training")
         super().on_save_checkpoint(checkpoint)
         checkpoint["glavitu_version"] = __version__
         if self.calibration is not None:
@@ -436,6 +444,7 @@ class GlaViTUTask(TrainingWindows):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
         source = str(self.trainer.ckpt_path or "the checkpoint")
+        check_numbers(checkpoint["state_dict"], source)
         check_fit(checkpoint["hyper_parameters"], self.hparams, source)
         check_weights(checkpoint["state_dict"], self.state_dict(), source)
         if self.trainer.state.fn == TrainerFn.FITTING:
