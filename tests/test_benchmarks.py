@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 TABLES = {"one": lambda: markdown(["a", "b"], [["1", "2"]])}
 
 
-@pytest.mark.parametrize("family", ["speed", "experiments"])
+@pytest.mark.parametrize("family", ["speed", "experiments", "reliability"])
 def test_the_page_is_as_its_command_writes_it(family):
     command = [sys.executable, "-m", f"benchmarks.{family}.page", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -4,6 +4,8 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -53,6 +55,8 @@ class Child:
         self.pid = os.fork()
         if self.pid == 0:
             _do(work, folder, self._log, file_bytes)
+        with contextlib.suppress(OSError):  # the child does so too, whoever comes first
+            os.setpgid(self.pid, self.pid)
 
     def kill(self) -> None:
         """Kill it and its children."""
@@ -87,6 +91,7 @@ def _do(work: Work, folder: Path, log: Path, file_bytes: int | None) -> None:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
             os.dup2(handle, stream)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
         os.chdir(folder)
         torch.set_num_threads(1)
         if file_bytes is not None:
@@ -98,8 +103,6 @@ def _do(work: Work, folder: Path, log: Path, file_bytes: int | None) -> None:
         traceback.print_exc()
     finally:
         with contextlib.suppress(BaseException):
-            import sys
-
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
@@ -112,8 +115,6 @@ def small_disk(folder: Path, size: int) -> Iterator[Callable[[], None]]:
     Raises:
         PermissionError: If this user may not mount.
     """
-    import subprocess
-
     folder.mkdir()
     size = max(4096, size)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]

@@ -8,7 +8,7 @@ says as of a full disk.
 
 import random
 import shutil
-from contextlib import nullcontext
+from pathlib import Path
 
 from benchmarks.reliability import trying
 from benchmarks.reliability.children import Child, small_disk
@@ -28,14 +28,11 @@ def fill(trial: Trial, name: str, rng: random.Random) -> list[str]:
             enlarge()
             return wrong + _again(trial, name, folder)
     except PermissionError:
-        folder = prepared
-    with nullcontext():
-        largest = max(1, int(0.8 * needed))
-        child = Child(command.work, folder, file_bytes=largest)
-        return _outcome(trial, name, child, folder) + _again(trial, name, folder)
+        child = Child(command.work, prepared, file_bytes=max(1, needed // 2))
+        return _outcome(trial, name, child, prepared) + _again(trial, name, prepared)
 
 
-def _outcome(trial, name, child, folder):
+def _outcome(trial: Trial, name: str, child: Child, folder: Path) -> list[str]:
     ended = child.ended()
     wrong = [f"on the full disk, {what}" for what in trial.wrong_names(name, folder)]
     if ended.traceback:
@@ -45,7 +42,7 @@ def _outcome(trial, name, child, folder):
     return wrong
 
 
-def _again(trial, name, folder):
+def _again(trial: Trial, name: str, folder: Path) -> list[str]:
     command = trial.commands[name]
     ended = Child(command.again or command.work, folder).ended()
     if ended.status:
@@ -55,4 +52,4 @@ def _again(trial, name, folder):
 
 
 if __name__ == "__main__":
-    trying.main("full_disks", fill, 40, __doc__)
+    trying.main(__doc__, full_disks=(fill, 40))

@@ -4,7 +4,6 @@ python -m benchmarks.reliability.kills --number 200
 """
 
 import random
-import time
 
 from benchmarks.reliability import trying
 from benchmarks.reliability.children import Child
@@ -14,7 +13,8 @@ from benchmarks.reliability.commands import Trial
 def kill(trial: Trial, name: str, rng: random.Random) -> list[str] | None:
     """Kill a command once or twice, then let it end; return what is wrong, None if none was hit."""
     folder, command = trial.folder(name), trial.commands[name]
-    hit, wrong, work = 0, [], command.work
+    hit, work = 0, command.work
+    wrong: list[str] = []
     for _ in range(rng.choice((1, 1, 2))):
         child = Child(work, folder)
         ended = child.wait(rng.uniform(0, trial.seconds[name]))
@@ -33,6 +33,4 @@ def kill(trial: Trial, name: str, rng: random.Random) -> list[str] | None:
 
 
 if __name__ == "__main__":
-    start = time.monotonic()
-    trying.main("kills", kill, 200, __doc__)
-    print(f"{time.monotonic() - start:.0f} s")
+    trying.main(__doc__, kills=(kill, 200))

@@ -9,6 +9,7 @@ import time
 from benchmarks.reliability import trying
 from benchmarks.reliability.children import Child
 from benchmarks.reliability.commands import Trial
+from benchmarks.reliability.contents import contents
 
 REFUSED = "another process is writing into this folder"
 
@@ -28,22 +29,16 @@ def race(trial: Trial, name: str, rng: random.Random) -> list[str]:
             wrong.append(f"one of both ends with {ended.status}: {last}")
     if not finished:
         wrong.append("neither ended well")
-    if name == "fit":  # each has its own version
-        return wrong + _both_runs(trial, folder)
-    return wrong + trial.wrong_in_the_end(name, folder)
-
-
-def _both_runs(trial, folder):
-    from benchmarks.reliability.contents import contents
-
-    found = contents(folder)
-    wrong = []
-    for version in ("version_0", "version_1"):
-        for key, said in trial.expected["fit"].items():
-            if found.get(key.replace("version_0", version)) != said:
-                wrong.append(f"{key} of {version} is another")
-    return wrong
+    if name != "fit":
+        return wrong + trial.wrong_in_the_end(name, folder)
+    found = contents(folder)  # each run has a version of its own
+    return wrong + [
+        f"{key} of {version} is another"
+        for version in ("version_0", "version_1")
+        for key, said in trial.expected["fit"].items()
+        if found.get(key.replace("version_0", version)) != said
+    ]
 
 
 if __name__ == "__main__":
-    trying.main("races", race, 40, __doc__)
+    trying.main(__doc__, races=(race, 40))

@@ -1,8 +1,10 @@
 """Polygons of where a map is uncertain."""
 
+import errno
 import tempfile
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import geopandas
 import numpy as np
@@ -46,6 +48,7 @@ def confidence_bands(
 
     Raises:
         InputError: If a polygon's coordinates have no place on the Earth.
+        OSError: If the raster is not whole, as on a full disk.
     """
     read_strip = confidence_strips(confidence)
     height, width = confidence.shape
@@ -64,13 +67,21 @@ def confidence_bands(
             compress="deflate",
             blockysize=min(height, 64),
         ) as mask:
+            sums = []
             for row in range(0, height, rows):
                 strip = read_strip(row, min(rows, height - row)).confidence
                 assert strip is not None
                 window = ((row, row + len(strip)), (0, width))
-                mask.write((strip < CERTAIN).astype(np.uint8), 1, window=window)
+                uncertain = (strip < CERTAIN).astype(np.uint8)
+                mask.write(uncertain, 1, window=window)
+                sums.append(crc32(uncertain.tobytes()))
         # Read row by row, of which threads of GDAL's would make a start each time.
         with rasterio.open(path, num_threads=1) as mask:
+            for row, kept in zip(range(0, height, rows), sums, strict=True):
+                window = ((row, min(row + rows, height)), (0, width))
+                # On a full disk GDAL may lose what it writes last without an error.
+                if crc32(mask.read(1, window=window).tobytes()) != kept:
+                    raise OSError(errno.ENOSPC, "uncertain.tif is not whole")
             geometries = polygons_of(rasterio.band(mask, 1), 1, transform)
     area = measured(geometries, transform, crs).area_km2
     order = np.argsort(-area, kind="stable")

@@ -170,6 +170,18 @@ class CompleteCheckpoints(TorchCheckpointIO):
         else:
             write_checkpoint(checkpoint, Path(path))
 
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove one that is not among the best any more.
+
+        Its path may come from a checkpoint that is resumed; Lightning looks whether it begins with
+        the run's folder, and here it does not lead out of it again.
+
+        Args:
+            path: Of the file.
+        """
+        if ".." not in Path(path).parts:
+            super().remove_checkpoint(path)
+
 
 def start_from(task: LightningModule, path: str | Path) -> None:
     """Load the weights of a checkpoint into a new task, as far as they fit its purpose.

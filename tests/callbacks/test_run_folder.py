@@ -16,7 +16,7 @@ from glavitu.callbacks.run_folder import continue_metrics, metrics_file, run_fol
 from glavitu.cli import main
 from glavitu.files import opened
 from glavitu.tasks import import_keras
-from glavitu.tasks.checkpoints import write_checkpoint
+from glavitu.tasks.checkpoints import CompleteCheckpoints, write_checkpoint
 from tests.models.keras_files import layout, write_weights
 
 QUIET = [
@@ -134,6 +134,18 @@ def test_imported_weights_go_through_no_other_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     import_keras(weights, ("optical", "dem"), tmp_path / "out" / "a.ckpt")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.ckpt"]
+
+
+def test_a_path_in_a_checkpoint_removes_nothing_outside_of_the_run(tmp_path):
+    inside, mine = tmp_path / "run" / "a.ckpt", tmp_path / "mine"
+    for path in (inside, mine):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("it")
+    files = CompleteCheckpoints()
+    files.remove_checkpoint(tmp_path / "run" / ".." / "mine")
+    files.remove_checkpoint(inside)
+    assert mine.exists()
+    assert not inside.exists()
 
 
 def test_a_checkpoint_on_a_full_disk_is_an_error_that_names_it(tmp_path):
