@@ -24,6 +24,10 @@ REMEDY = (
     "write its pixels into a GeoTIFF where it comes from"
 )
 
+#: What HDF5 files begin with, there or after what a program put before.
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_STARTS = (0, *(512 << power for power in range(12)))
+
 #: Where GDAL looks for what tells it the format.
 HEAD_BYTES = 4096
 
@@ -43,6 +47,11 @@ SERVICE_DRIVERS = {
     *("NGW", "GTI", "HTTP", "OGR_VRT", "WFS", "OAPIF", "CSW", "CARTO", "ELASTIC", "PLSCENES"),
     *("GMLAS", "DERIVED", "PostGISRaster", "TileDB"),
 }
+
+#: Names by which GDAL takes an array of a file of HDF5, and the file in them.
+_IN_HDF5 = re.compile(
+    r'(?:HDF5|HDF5Image|NETCDF|BAG|KEA|S10[24]|S111):(?:"([^"]+)"|(.+?)(?=:|$))', re.IGNORECASE
+)
 
 #: Largest virtual file that is looked through.
 VIRTUAL_BYTES = 64 * 2**20
@@ -94,12 +103,25 @@ def check_reach(name: Name) -> None:
     text = os.fspath(name)
     if text.lstrip().startswith("<"):
         raise InputError(f"{text[:40]!r}: is XML in the place of a name; give the name of a file")
-    if not is_local(name):
+    inner = _IN_HDF5.match(text)
+    if not is_local(name) and not inner:
         return
-    path = Path(name)
+    path = Path((inner[1] or inner[2]) if inner and not is_local(name) else name)
     check_regular(path)
     if path.is_file() and not outside_allowed():
         _check_virtual(path, path, 0)
+        _check_hdf5(path)
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Check that a file in a folder of others is no link to what lies elsewhere.
+
+    Raises:
+        InputError: If it is.
+    """
+    check_regular(path)
+    if not outside_allowed() and not _inside(path, folder.resolve()):
+        raise InputError(f"{path}: is a link out of its folder. {REMEDY}")
 
 
 def check_opened(name: Name, driver: str, files: Iterable[str]) -> None:
@@ -147,6 +169,38 @@ def _check_virtual(path: Path, asked: Path, depth: int) -> None:
         check_regular(file)
         if file.is_file() and file.resolve() != path.resolve():
             _check_virtual(file, asked, depth + 1)
+
+
+def _check_hdf5(path: Path) -> None:
+    """Check that an HDF5 file, such as of netCDF, has no links into others, nor arrays in them."""
+    import h5py  # which most files do not need
+
+    with path.open("rb") as file:
+        magic = any(file.seek(place) == place and file.read(8) == HDF5_MAGIC for place in _STARTS)
+    if not magic:
+        return
+    try:
+        with h5py.File(path, "r") as file:
+            groups, seen = [file["/"]], set()
+            while groups:
+                group = groups.pop()
+                for name in group:
+                    link = group.get(name, getlink=True)
+                    if isinstance(link, h5py.ExternalLink):
+                        raise InputError(f"{path}: {name} is a link into {link.filename}. {REMEDY}")
+                    if not isinstance(link, h5py.HardLink):
+                        continue  # leads to what is met elsewhere
+                    item = group[name]
+                    if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                        raise InputError(f"{path}: {name} is stored in other files. {REMEDY}")
+                    key = h5py.h5o.get_info(item.id).addr
+                    if isinstance(item, h5py.Group) and key not in seen:
+                        seen.add(key)
+                        groups.append(item)
+    except InputError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is damaged as HDF5 ({error}); fetch it again") from error
 
 
 def _sources(path: Path) -> Iterable[str]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from glavitu.cli.own_model import read_model
 from glavitu.cli.parsers import end, explain_unknown, take_negative_numbers
 from glavitu.cli.shipped import find_config
+from glavitu.cli.yaml_files import read_yaml
 from glavitu.confidence.curves import CALIBRATORS
 from glavitu.confidence.scores import print_scores
 from glavitu.datamodules import GlacierDataModule
@@ -178,10 +178,10 @@ def _data_of(config: str | None, checkpoint: str | None) -> dict[str, Any]:
     if not config and not (checkpoint and path.is_file()):
         return {}
     try:
-        options = yaml.safe_load(path.read_text())["data"]
+        options = read_yaml(path)["data"]
         known = inspect.signature(GlacierDataModule).parameters.keys() - SKIPPED
         return {key: value for key, value in options.items() if key in known}
-    except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: is no configuration with a part `data`; give config.yaml of a run ({reason})"

@@ -39,6 +39,7 @@ from glavitu.cli.parsers import end, explain_unknown, say_renamed, take_negative
 from glavitu.cli.quiet import quieten_lightning
 from glavitu.cli.resuming import check_unchanged, find_last, first_logger
 from glavitu.cli.shipped import find_config
+from glavitu.cli.yaml_files import parse_yaml, read_yaml
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError
 from glavitu.tasks import GlaViTUTask
@@ -73,6 +74,10 @@ class ConfigFile(ActionConfigFile):
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: Any = None) -> None:
         """Read a configuration; the first of several processes says which."""
         path = find_config(values, quiet=getattr(rank_zero_only, "rank", 0) != 0)
+        if Path(path).exists():
+            read_yaml(Path(path))
+        elif path != "-" and "://" not in path:
+            parse_yaml(path, "--config")
         super().__call__(parser, cfg, path, option_string)  # type: ignore[no-untyped-call]
 
 
@@ -187,6 +192,22 @@ class GlaViTUCLI(LightningCLI):
             options.return_predictions = False
         if subcommand == "test":
             options.verbose = False  # the report of regions says it all
+
+    def instantiate_classes(self) -> None:
+        """Build what the options describe; what a class does not take is an error of theirs."""
+        options = self.config.get(self.config.subcommand, {})
+        for key in self._parser(self.config.subcommand).callback_keys:
+            if options.get(key) is None:
+                raise InputError(f"{key} is null, but has options; leave it out for the defaults")
+        try:
+            super().instantiate_classes()
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # any class may be named, and fail as it likes
+            raise InputError(
+                f"the options cannot be used: {error or type(error).__name__}; see the option that "
+                f"this speaks of in `glavitu {self.config.subcommand} --help`"
+            ) from error
 
     def after_instantiate_classes(self) -> None:
         """Leave no checkpoint half written, and keep a configuration that starts a run anew."""

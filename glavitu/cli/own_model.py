@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 from glavitu.cli.shipped import find_config
+from glavitu.cli.yaml_files import read_yaml
 from glavitu.errors import InputError
 
 
@@ -28,8 +28,8 @@ def read_model(config: str | None) -> nn.Module | None:
         return None
     path = Path(find_config(config))
     try:
-        described: Any = yaml.safe_load(path.read_text())["model"]["model"]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        described: Any = read_yaml(path)["model"]["model"]
+    except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}: is no configuration with model.model; give config.yaml of the run"
         ) from error
@@ -41,7 +41,7 @@ def read_model(config: str | None) -> nn.Module | None:
     instantiate = getattr(parser, "instantiate", parser.instantiate_classes)
     try:
         module: nn.Module = instantiate(parser.parse_object({"model": described})).model
-    except (ArgumentError, TypeError, ValueError) as error:
+    except (ArgumentError, TypeError, ValueError, AttributeError, LookupError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: model.model cannot be built; give a class_path that Python finds (a file of "

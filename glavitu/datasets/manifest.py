@@ -13,6 +13,7 @@ from glavitu.features import FEATURES, FeatureGroup
 from glavitu.files import Name, is_local
 from glavitu.rasters.scene import SLOPE
 from glavitu.regions import region_index
+from glavitu.strangers import check_regular
 
 #: Columns that are not rasters.
 COLUMNS = ("name", "scene", "outlines", "layer", "region", "date", "sensor")
@@ -113,6 +114,7 @@ def check_date(date: str, source: str) -> None:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return the rows that are not empty, with the numbers of their lines."""
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
@@ -131,6 +133,9 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 f"{path}, line {line}: has another number of cells than the header; quote cells "
                 "that hold a comma"
             )
+    for line, row in rows:
+        if any("\0" in cell for cell in row.values()):
+            raise InputError(f"{path}, line {line}: holds a NUL; write the file as text in UTF-8")
     stripped = [(line, {key: cell.strip() for key, cell in row.items()}) for line, row in rows]
     filled = [(line, row) for line, row in stripped if any(row.values())]
     if not filled:

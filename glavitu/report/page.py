@@ -246,7 +246,7 @@ def _data_uri(path: Path, lossless: bool = False) -> str:
     try:
         with Image.open(path) as image:
             image.convert("RGB").save(buffer, "WEBP", quality=85, lossless=lossless)
-    except (OSError, SyntaxError, ValueError) as error:  # as Pillow has it
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
             f"{path}: cannot be read as a picture ({error}); remove it, or test again"
         ) from error

@@ -13,6 +13,7 @@ import pandas as pd
 from glavitu.errors import InputError
 from glavitu.metrics.acquisitions import GROUPINGS
 from glavitu.metrics.scores import BESIDE_SCORES, SCORES
+from glavitu.strangers import check_inside
 
 #: Columns of text of each table of ``report.json``.
 TEXTS = {
@@ -88,10 +89,16 @@ def _read_run(folder: Path, name: str) -> Run:
     path = folder / "report.json"
     if not path.is_file():
         raise InputError(f"{path} is missing, so this is not the folder of a test; {REMEDY}")
+    samples = sorted(folder.glob("samples/*.png"))
+    config, figure = folder / "config.yaml", folder / "report.png"
+    for part in (path, *samples, *(part for part in (config, figure) if part.is_file())):
+        check_inside(part, folder)
     try:
         text = path.read_text(encoding="utf-8")
         report = json.loads(text, parse_constant=lambda _: None)  # NaN and the like
-    except ValueError as error:
+        # Half a character, as JSON can have it, is none elsewhere.
+        report = json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); {REMEDY}") from error
     if not isinstance(report, dict):
         raise InputError(f"{path}: expected an object with the key regions; {REMEDY}")
@@ -107,7 +114,6 @@ def _read_run(folder: Path, name: str) -> Run:
     }
     calibration, of_regions = _calibration(report, path)
     tables["regions"] = tables["regions"].merge(of_regions, on="region", how="left")
-    config, figure = folder / "config.yaml", folder / "report.png"
     return Run(
         name=name,
         folder=folder,
@@ -117,7 +123,7 @@ def _read_run(folder: Path, name: str) -> Run:
         calibration=calibration,
         config=config.read_text("utf-8", errors="replace") if config.is_file() else None,
         figure=figure if figure.is_file() else None,
-        samples={sample.stem: sample for sample in sorted(folder.glob("samples/*.png"))},
+        samples={sample.stem: sample for sample in samples},
         **tables,
     )
 
@@ -146,7 +152,7 @@ def _table(rows: Any, key: str, texts: Sequence[str], path: Path) -> pd.DataFram
             continue
         try:
             table[name] = pd.to_numeric(table[name]).astype(float)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 f"{path}: {key}: {name} is not a number ({error}); {REMEDY}"
             ) from error

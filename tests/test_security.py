@@ -1,0 +1,332 @@
+"""What docs/security.md says, sentence by sentence."""
+
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from glavitu.cli import main
+from glavitu.errors import InputError
+from glavitu.outlines.read_polygons import read_polygons
+from glavitu.rasters.raster_file import OpenFiles
+from glavitu.strangers import OUTSIDE
+
+from .raster_files import write_raster
+from .test_report import write_run
+
+ROOT = Path(__file__).parents[1]
+OLD = ROOT / "tests" / "tasks" / "written_by_0_1" / "best_iou.ckpt"
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file outside of what a stranger's file may reach, with numbers that would be read."""
+    path = tmp_path / "elsewhere" / "secret.bin"
+    path.parent.mkdir()
+    path.write_bytes(b"root:x:0:0:root:" * 1000)
+    return path
+
+
+def fails(arguments, capsys):
+    """Run a command that has to fail with an error of one line, which is returned."""
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("glavitu: error: ")
+    return lines[-1]
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, capsys):
+    stored = torch.load(OLD, weights_only=True)
+    torch.save(stored | {"more": Evil()}, "evil.ckpt")
+    assert "cannot be read as a checkpoint" in fails(["map", *map_options("evil.ckpt")], capsys)
+    Path("plain.ckpt").write_bytes(pickle.dumps(Evil()))
+    assert "plain.ckpt" in fails(["map", *map_options("plain.ckpt")], capsys)
+    assert not Path("pwned").exists()
+
+
+def map_options(checkpoint):
+    return ["--checkpoint", checkpoint, "--optical", "o.tif", "--dem", "d.tif", "--output", "out"]
+
+
+def test_pickles_are_not_allowed_by_an_option(capsys):
+    options = ["--checkpoint", str(OLD), "--weights_only", "false", "--data.root", "."]
+    assert "never unpickled" in fails(["test", *options], capsys)
+
+
+def test_a_checkpoint_chooses_no_class_of_others(capsys):
+    stored = torch.load(OLD, weights_only=True)
+    stored["hyper_parameters"]["model"] = "os.system"
+    torch.save(stored, "evil.ckpt")
+    assert "evil.ckpt" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"width": 10**9}, {"depth": 10**9}, {"width": 4}, {"heads": 10**8}],
+    ids=str,
+)
+def test_a_small_checkpoint_takes_no_large_memory(options, capsys):
+    stored = torch.load(OLD, weights_only=True)
+    stored["hyper_parameters"]["model_args"] |= options
+    torch.save(stored, "evil.ckpt")
+    assert "evil.ckpt" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+def test_a_tensor_that_declares_more_than_it_stores_is_refused(capsys):
+    stored = torch.load(OLD, weights_only=True)
+    stored["state_dict"]["model.output.bias"] = torch.zeros(1).expand(10**12)
+    torch.save(stored, "evil.ckpt")
+    assert "fewer values stored" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+def test_a_compressed_checkpoint_is_refused(capsys):
+    with (
+        zipfile.ZipFile(OLD) as old,
+        zipfile.ZipFile("evil.ckpt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert "compressed" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+def external(tile, name, shape, secret):
+    tile.create_dataset(name, shape, "u1", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+
+
+def linked(tile, name, shape, secret):
+    tile[name] = h5py.ExternalLink(str(secret), "/a")
+
+
+def virtual(tile, name, shape, secret):
+    layout = h5py.VirtualLayout(shape, "u1")
+    layout[:] = h5py.VirtualSource(str(secret), "a", shape)
+    tile.create_virtual_dataset(name, layout)
+
+
+def huge(tile, name, shape, secret):
+    tile.create_dataset(name, shape, "f4", chunks=(8, 8, 1))
+
+
+@pytest.mark.parametrize("way", [external, linked, virtual, huge])
+def test_hdf5_copies_nothing_of_other_files(way, secret, benchmark, tmp_path, capsys):
+    """0.1 copied /etc/passwd into a GeoTIFF so."""
+    path = tmp_path / "train.hdf5"
+    path.write_bytes((benchmark / "train.hdf5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        tile = next(iter(file.values()))
+        shape = tile["thermal"].shape
+        del tile["thermal"]
+        way(tile, "thermal", shape, secret)
+    assert str(path) in fails(["convert", str(path), "out"], capsys)
+    assert not [p for p in Path("out").rglob("*.tif") if b"root:" in p.read_bytes()]
+    assert main(["info", "--check", str(path)]) == 1
+    assert "array thermal" in capsys.readouterr().out
+    assert "thermal" in fails(["info", str(path)], capsys)
+
+
+def vrt(path, source, relative=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        '<VRTDataset rasterXSize="8" rasterYSize="8"><SRS>EPSG:32645</SRS>'
+        "<GeoTransform>500000, 30, 0, 3100000, 0, -30</GeoTransform>"
+        '<VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="{relative}">{source}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    return path
+
+
+@pytest.fixture
+def tile(tmp_path):
+    return write_raster(tmp_path / "tiles" / "a.tif", np.ones((8, 8), np.uint8))
+
+
+def test_a_vrt_reaches_its_own_folder_and_below(tile, tmp_path):
+    files = OpenFiles()
+    assert files.get(str(vrt(tile.parent / "beside.vrt", "a.tif", 1))).read(1).all()
+    assert files.get(str(vrt(tmp_path / "above.vrt", "tiles/a.tif", 1))).read(1).all()
+    assert files.get(str(vrt(tmp_path / "absolute.vrt", tile))).read(1).all()
+
+
+@pytest.mark.parametrize("name", ["x.vrt", "x.tif"])
+def test_a_vrt_reaches_nothing_else(tile, tmp_path, name, monkeypatch):
+    inside = tmp_path / "mine"
+    nested = vrt(inside / "nested.vrt", "../tiles/a.tif", 1)
+    link = inside / "link.tif"
+    link.symlink_to(tile)
+    for source, relative in [
+        (tile, 0),
+        ("../tiles/a.tif", 1),
+        (nested, 0),
+        (link, 0),
+        ("/vsicurl/https://127.0.0.1/x.tif", 0),
+        (f"/vsisubfile/0_100,{tile}", 0),
+        (f'HDF5:"{tile}"://a', 0),
+    ]:
+        path = str(vrt(inside / name, source, relative))
+        with pytest.raises(InputError, match=OUTSIDE):
+            OpenFiles().get(path)
+    monkeypatch.setenv(OUTSIDE, "yes")
+    assert OpenFiles().get(str(vrt(inside / name, tile))).read(1).all()
+
+
+def test_services_and_polygons_that_reach_out_are_refused(tmp_path):
+    service = tmp_path / "wms.tif"
+    service.write_text("<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1/</ServerUrl>")
+    with pytest.raises(InputError, match="services"):
+        OpenFiles().get(str(service))
+    polygons = tmp_path / "polygons.gpkg"
+    polygons.write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource>/etc/passwd</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    with pytest.raises(InputError, match="/etc/passwd"):
+        read_polygons(polygons)
+    with pytest.raises(InputError, match="XML in the place of a name"):
+        OpenFiles().get("<VRTDataset></VRTDataset>")
+
+
+def test_hdf5_that_gdal_reads_reaches_nothing_else(secret, tmp_path):
+    path = tmp_path / "x.nc"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("g")
+        external(group, "a", (8, 8), secret)
+    for name in (f'HDF5:"{path}"://g/a', str(path), f"NETCDF:{path}:a"):
+        with pytest.raises(InputError, match="stored in other files"):
+            OpenFiles().get(name)
+
+
+NAME = "[/red]$\\frac{$ <b>{{7*7}}</b>\x1b[2J"
+
+
+def test_names_are_text(tmp_path, capsys):
+    from glavitu.callbacks.worst_tiles import Sample, draw_sample
+    from glavitu.report.region_figure import draw_groups
+    from glavitu.terminal import Column, print_table, printable
+
+    print_table(NAME, [Column("a")], [[NAME]])
+    told = capsys.readouterr().out
+    assert "\x1b[2J" not in told
+    assert "[/red]$" in told
+    truth = np.zeros((4, 4), bool)
+    picture = np.zeros((4, 4, 4), np.uint8)
+    draw_sample(Sample(0.5, picture, "r", truth, truth, truth * 0.5), NAME).savefig("a.png")
+    import pandas as pd
+
+    groups = pd.DataFrame({"region": [NAME], "sensor": ["_S2 $"], "iou": [0.5]})
+    figure = draw_groups(groups)
+    figure.savefig("b.png")
+    assert printable("é ü 雪") == "é ü 雪"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["\u200b_S2 \\$"]
+
+
+def test_a_report_escapes_what_it_shows_and_loads_nothing(tmp_path):
+    run = write_run(
+        tmp_path / "run", [("a", "SC", NAME, 1, 1, 1, 1), ("\ud800", "SC", "b", 1, 1, 1, 1)]
+    )
+    assert main(["report", str(run)]) == 0
+    page = Path("report.html").read_text()
+    assert "<b>{{7*7}}" not in page
+    assert "&lt;b&gt;{{7*7}}" in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "samples/a.png", "report.json", "report.png"])
+def test_a_report_reads_nothing_outside(name, tmp_path, secret, capsys):
+    run = write_run(tmp_path / "run")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(secret)
+    assert name in fails(["report", str(run)], capsys)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "hdf5", "raster", "vector", "config", "manifest"])
+def test_a_pipe_is_refused(kind, tmp_path, capsys):
+    pipe = tmp_path / {"manifest": "x.csv", "vector": "x.gpkg", "hdf5": "train.hdf5"}.get(kind, "x")
+    os.mkfifo(pipe)
+    arguments = {
+        "checkpoint": ["map", *map_options(str(pipe))],
+        "hdf5": ["convert", str(pipe), "out"],
+        "raster": ["map", *map_options(str(OLD))],
+        "vector": ["compare", str(pipe), str(pipe)],
+        "config": ["fit", "--config", str(pipe)],
+        "manifest": ["info", str(pipe)],
+    }[kind]
+    if kind == "raster":
+        arguments[3] = str(pipe)
+    assert str(pipe) in fails(arguments, capsys)
+
+
+def test_yaml_is_bounded_and_makes_no_objects(tmp_path, capsys):
+    laughs = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n"
+        for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    for text, told in {
+        laughs: "100,000 values",
+        "data: &d\n  root: *d\n": "stands for what it is a part of",
+        "data:\n  root: !!python/object/apply:os.mkdir [pwned]\n": "is no YAML",
+        "data:\n  root: a\n  root: b\n": "'root' comes twice",
+        "- 1\n": "is a list",
+        "[" * 10_000: "deep",
+        'data:\n  root: "a\\0b"\n': "NUL",
+    }.items():
+        Path("evil.yaml").write_text(text)
+        assert told in fails(["fit", "--config", "evil.yaml"], capsys)
+    Path("evil.yaml").write_bytes("data:\n  root: é\n".encode("latin-1"))
+    assert "UTF-8" in fails(["fit", "--config", "evil.yaml"], capsys)
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("start", [["-m", "glavitu"], ["-m", "glavitu.__main__"]])
+def test_no_module_is_imported_from_the_current_folder(tmp_path, start):
+    for name in ("torch", "numpy", "rasterio", "lazy_loader", "h5py", "yaml", "multiprocessing"):
+        (tmp_path / f"{name}.py").write_text(f"open('pwned_{name}', 'w')\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *start, "info", "."],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "glavitu: error: .: holds neither" in done.stderr
+    assert not list(tmp_path.glob("pwned*"))
+
+
+def test_workers_do_not_look_there_either(tmp_path):
+    (tmp_path / "pickle.py").write_text("open('pwned', 'w')\n")
+    code = (
+        "import sys; sys.argv = ['glavitu', 'configs']\n"
+        "from glavitu.__main__ import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+        "    import subprocess\n"
+        "    subprocess.run([sys.executable, '-c', 'import pickle'], check=True)\n"
+    )
+    (tmp_path / "script").mkdir()
+    (tmp_path / "script" / "run.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "script/run.py"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_raster_is_written_where_it_is_asked_for_alone(tmp_path, benchmark):
+    assert main(["convert", str(benchmark), "out"]) == 0
+    written = set(tmp_path.rglob("*.tif"))
+    assert written == set((tmp_path / "out").rglob("*.tif")) != set()
