@@ -270,8 +270,11 @@ def import_keras(folder) -> Path:
 
 
 def test_keras_weights_become_a_checkpoint(tmp_path, capsys):
-    torch.load(import_keras(tmp_path), weights_only=True)
+    checkpoint = torch.load(import_keras(tmp_path), weights_only=True)
     assert "location region" in capsys.readouterr().out
+    # Of their training no more is known than the published minima and maxima.
+    assert checkpoint["training_values"]["windows"] == 0
+    assert checkpoint["training_values"]["high"].tolist() == [1.0] * 46
 
 
 @pytest.mark.slow

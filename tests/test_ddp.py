@@ -13,6 +13,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from glavitu.cli import main
+from glavitu.confidence.training_values import TrainingValues
+from glavitu.confidence.window_measures import WindowHistograms
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets import GlacierRasters, RandomWindows, SyntheticGlaciers
 from glavitu.tasks import GlaViTUTask
@@ -99,6 +101,18 @@ def test_each_process_trains_on_its_own_windows(three, run):
         expected = torch.stack([dataset[window]["image"] for window in windows[rank::2]])
         torch.testing.assert_close(seen, expected)
     assert len(set(windows)) == 8
+
+
+def test_a_checkpoint_tells_of_the_windows_of_both_processes(run):
+    path = run / "runs/glavitu/version_0/checkpoints/last.ckpt"
+    task = GlaViTUTask.from_checkpoint(path)
+    histograms = WindowHistograms(task.features)
+    for rank in range(2):  # nothing was augmented
+        histograms.add(torch.load(run / f"seen_{rank}.pt", weights_only=True))
+    expected = TrainingValues.counted(histograms)
+    assert task.training_values.windows == expected.windows == 8
+    torch.testing.assert_close(task.training_values.low, expected.low)
+    torch.testing.assert_close(task.training_values.high, expected.high)
 
 
 def test_validation_says_what_one_process_says(three, run, tmp_path):

@@ -12,6 +12,7 @@ from benchmarks.experiments import (
     strategies,
     uncertainty,
     unknown_region,
+    unlike_training,
 )
 
 PAGE = ROOT / "docs" / "results.md"
@@ -24,6 +25,8 @@ TABLES: pages.Tables = {
     "generalisation_of_regions": generalisation.regions,
     "overlaps": overlap.overlaps,
     "unknown_region": unknown_region.unknown_region,
+    "unlike_training": unlike_training.mistakes,
+    "like_training": unlike_training.false_alarms,
     "map_scenes": map_scenes.scenes,
 }
 
