@@ -47,6 +47,18 @@ def centred_padding(size: int, window: int) -> Padding:
     return Padding(before, padded - size - before, padded)
 
 
+def least_padding(size: int, window: int) -> Padding:
+    """Padding of an axis to one window, the odd pixel at the end; none where it is as long.
+
+    Args:
+        size: Length of the axis in pixels.
+        window: Window size in pixels.
+    """
+    padded = max(size, window)
+    before = (padded - size) // 2
+    return Padding(before, padded - size - before, padded)
+
+
 def window_stride(window: int, overlap: float) -> int:
     """Step between windows that share a part of their pixels.
 

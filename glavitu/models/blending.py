@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from glavitu.windows import centred_padding, window_starts
+from glavitu.windows import Padding, centred_padding, window_starts
 
 
 def blend_weights(window: int) -> Tensor:
@@ -128,6 +128,7 @@ def predict_blended(
     stride: int,
     classes: int,
     batch_size: int = 8,
+    padding: Callable[[int, int], Padding] = centred_padding,
 ) -> Tensor:
     """Predict a whole image in memory by blended windows.
 
@@ -138,12 +139,13 @@ def predict_blended(
         stride: Step between windows in pixels.
         classes: Number of classes.
         batch_size: Windows predicted at once.
+        padding: Pads an axis of a size for windows of another; as published by default.
 
     Returns:
         float32 (classes, H, W) on the CPU.
     """
     channels, height, width = image.shape
-    vertical, horizontal = centred_padding(height, window), centred_padding(width, window)
+    vertical, horizontal = padding(height, window), padding(width, window)
     top, left = vertical.before, horizontal.before
     blended = torch.empty(classes, height, width)
 
