@@ -1,8 +1,10 @@
 import math
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 
+from glavitu.errors import InputError
 from glavitu.losses import LOSSES, FocalLoss, build_loss
 
 
@@ -68,3 +70,67 @@ def test_every_loss_by_hand(name):
 @pytest.mark.parametrize("name", ["focal", "cross_entropy"])
 def test_label_smoothing_is_passed_on(name):
     assert build_loss(name, 2.0, 0.1)(*by_hand()) != build_loss(name, 2.0, 0.0)(*by_hand())
+
+
+def batch(classes=3, seed=0):
+    """Random logits and targets, and which of their pixels are known."""
+    torch.manual_seed(seed)
+    logits, target = torch.randn(2, classes, 8, 8), torch.randint(classes, (2, 8, 8))
+    return logits, target, torch.rand(2, 8, 8) < 0.6
+
+
+class TestUnknownPixels:
+    @pytest.mark.parametrize("name", LOSSES)
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    def test_are_in_no_loss_and_no_gradient(self, name, smoothing):
+        logits, target, known = batch()
+        loss, found = build_loss(name, 2.0, smoothing), []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            other = torch.where(known[:, None], logits, 10 * torch.randn(logits.shape))
+            other.requires_grad_()
+            value = loss(other, target.masked_fill(~known, 255))
+            value.backward()
+            assert not other.grad[(~known)[:, None].expand_as(other)].any()
+            found.append((value.detach(), other.grad))
+        assert all(torch.equal(*pair) for pair in zip(found[0], found[1], strict=True))
+        assert all(torch.equal(*pair) for pair in zip(found[0], found[2], strict=True))
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_are_as_if_they_were_not_there(self, name):
+        logits, target, known = batch()
+        loss = build_loss(name, 2.0, 0.1)
+        kept = logits.movedim(1, -1)[known].T[None, :, None], target[known][None, None]
+        torch.testing.assert_close(loss(logits, target.masked_fill(~known, 255)), loss(*kept))
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_alone_are_no_loss_but_a_gradient(self, name):
+        logits = torch.randn(2, 2, 8, 8, requires_grad=True)
+        value = build_loss(name)(logits, torch.full((2, 8, 8), 255))
+        value.backward()
+        assert value == 0
+        assert not logits.grad.any()
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_may_be_none(self, name):
+        logits, target, _ = batch()
+        value = build_loss(name, 2.0, 0.1)(logits, target)
+        expected = {
+            "cross_entropy": torch.nn.CrossEntropyLoss(label_smoothing=0.1),
+            "dice": smp.losses.DiceLoss("multiclass"),
+            "jaccard": smp.losses.JaccardLoss("multiclass"),
+        }.get(name)
+        if expected is not None:
+            torch.testing.assert_close(value, expected(logits, target))
+
+    def test_are_what_a_loss_of_ones_own_must_ignore(self):
+        logits, target, known = batch()
+        target = target.masked_fill(~known, 255)
+        other = torch.where(known[:, None], logits, torch.randn(logits.shape))
+        weights = torch.tensor([1.0, 3.0, 2.0])
+        for own in (torch.nn.CrossEntropyLoss(weights), smp.losses.DiceLoss("multiclass")):
+            loss = build_loss(own)
+            assert loss is own
+            assert loss(logits, target) == loss(other, target)
+        with pytest.raises(InputError, match="CrossEntropyLoss has ignore_index 0, .*=255"):
+            build_loss(torch.nn.CrossEntropyLoss(ignore_index=0))

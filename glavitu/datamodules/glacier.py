@@ -71,6 +71,9 @@ class GlacierDataModule(GeoDataModule):
             equally. As published, all tiles are equally likely.
         num_workers: Processes that read ahead; 0 reads in the main process.
         augmentation: Probabilities and strengths of the augmentation in training.
+        padding: What lies beyond a tile: ``unknown`` is in no loss and no score, and windows lie
+            inside the tile where they fit; ``land`` is as published, with windows that reach into
+            it. By default ``land`` for the released benchmark and ``unknown`` for rasters.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class GlacierDataModule(GeoDataModule):
         balanced: bool = False,
         num_workers: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
+        padding: str | None = None,
     ) -> None:
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
@@ -108,7 +112,7 @@ class GlacierDataModule(GeoDataModule):
             "regions": regions,
             "subregions": subregions,
             "location": location,
-        }
+        } | ({} if padding is None else {"padding": padding})
         self.raster_options: dict[str, Any] = {
             "files": files,
             "outlines": outlines,
@@ -142,9 +146,10 @@ class GlacierDataModule(GeoDataModule):
             self._epoch = 0
         if stage in ("fit", "validate"):
             self.val_dataset = self._open("val")
-            self.val_sampler = self._share(
-                GridWindows(self.val_dataset.extents, self.size), fill=True
+            windows = GridWindows(
+                self.val_dataset.extents, self.size, self.val_dataset.padding == "unknown"
             )
+            self.val_sampler = self._share(windows, fill=True)
         if stage == "test":
             self.test_dataset = self._open("test")
             self.test_sampler = self._share(WholeTiles(self.test_dataset.extents), fill=True)
@@ -213,13 +218,14 @@ class GlacierDataModule(GeoDataModule):
     def _random_windows(self, dataset: BenchmarkTiles | GlacierRasters) -> RandomWindows:
         extents = dataset.extents
         patches = sum(patches_of(extent, self.size) for extent in extents)
+        inside = dataset.padding == "unknown"
         steps = self.steps_per_epoch or 4 * max(1, patches // self.batch_size)
         processes, seed = 1, torch.initial_seed()
         if self.trainer is not None:
             processes, seed = self.trainer.world_size, self.trainer.strategy.broadcast(seed)
         windows = max(1, steps // processes) * processes * self.batch_size
         regions = [tile.region for tile in dataset.tiles] if self.balanced else None
-        return RandomWindows(extents, self.size, windows, seed, regions)
+        return RandomWindows(extents, self.size, windows, seed, regions, inside)
 
     def _share(
         self, sampler: Sampler[TileWindow], fill: bool = False

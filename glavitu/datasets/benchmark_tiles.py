@@ -48,6 +48,8 @@ class BenchmarkTiles(TileDataset):
         location: Adds a location vector to samples: ``'region'`` or ``'coordinates'`` (of the
             window's centre).
         transforms: Applied to each sample.
+        padding: What labels say where a window reaches beyond a tile: ``'land'`` as published, or
+            ``'unknown'``.
 
     Raises:
         InputError: If there is no file of the split, a file cannot be read, a tile is not as it
@@ -65,6 +67,8 @@ class BenchmarkTiles(TileDataset):
         subregions: Sequence[str] | None = None,
         location: str | None = None,
         transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        *,
+        padding: str = "land",
     ) -> None:
         check_location(location)
         groups = resolve_features(features)
@@ -74,7 +78,11 @@ class BenchmarkTiles(TileDataset):
             raise InputError(f"{self.paths[0]}: holds no tile; download it again")
         chosen = choose(tiles, regions, subregions, f"{root} ({split})")
         super().__init__(
-            _with_groups(chosen, groups, f"{root} ({split})"), groups, location, transforms
+            _with_groups(chosen, groups, f"{root} ({split})"),
+            groups,
+            location,
+            transforms,
+            padding=padding,
         )
         self._files: dict[tuple[int, Path], h5py.File] = {}
 

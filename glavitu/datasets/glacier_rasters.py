@@ -50,7 +50,8 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         outlines: Name or glob pattern of the labels in a tile's folder, or the absolute path of one
             file for all tiles, of which those that it has no outline in are land without
             glaciers: polygons in any CRS (GeoPackage, Shapefile, GeoJSON), or a raster
-            on the same grid with 1 = glacier and 0 = not. None for tiles without labels.
+            on the same grid with 1 = glacier, 0 = not and nodata or 255 = unknown. None for tiles
+            without labels. Where a feature group has no data, labels are unknown too.
         region: Code of the region of all tiles. By default the tag ``region`` of a tile's first
             raster tells, as the tags ``subregion``, ``date`` and ``sensor`` do; a manifest comes
             before all of these.
@@ -64,6 +65,8 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         res: The size in units of the CRS that the first tile's pixels must have.
         bands: Names of the channels to give, in order; by default all of the feature groups, which
             :attr:`all_bands` names.
+        padding: What labels say where a window reaches beyond a tile: ``'unknown'``, or ``'land'``
+            as in the published training.
         cache: Keep up to 32 tiles open between windows; without it, one.
         time_series: TorchGeo's stack of all dates, which there is not: a sample is of one date.
 
@@ -91,6 +94,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         crs: Any = None,
         res: float | tuple[float, float] | None = None,
         bands: Sequence[str] | None = None,
+        padding: str = "unknown",
         cache: bool = True,
         time_series: bool = False,
     ) -> None:
@@ -113,7 +117,7 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
             subregions,
         )
         self.paths = roots
-        super().__init__(tiles, groups, location, transforms, bands)
+        super().__init__(tiles, groups, location, transforms, bands, padding)
         if crs is not None:
             self.crs = crs
         if res is not None:
@@ -134,8 +138,10 @@ class GlacierRasters(TileDataset, RasterDataset):  # type: ignore[misc]
         """
         return self._scene(number).read(self.tiles[number].extent)[1]
 
-    def _read_image(self, number: int, window: Window, image: Tensor) -> None:
-        self._scene(number).read_image(window, image)
+    def _read_image(self, number: int, window: Window, image: Tensor) -> npt.NDArray[np.bool_]:
+        valid = np.empty((window.height, window.width), dtype=np.bool_)
+        self._scene(number).read_image(window, image, valid)
+        return valid
 
     def _read_mask(self, number: int, window: Window) -> Tensor:
         outlines = self.tiles[number].outlines

@@ -10,7 +10,7 @@ class Sample(TypedDict, total=False):
 
     Attributes:
         image: float32 (C, H, W), scaled to [0, 1]; 0 beyond the tile.
-        mask: int64 (H, W), 1 = glacier; where the tile has labels.
+        mask: int64 (H, W), 1 = glacier, 0 = not, 255 = unknown; where the tile has labels.
         region: int64 (), index of the region, 11 = unknown.
         location: float32 (L,), where the model wants one.
         tile: int64 (), the tile's number in its dataset, which knows what else there is to know.

@@ -15,10 +15,17 @@ class TileWindow(NamedTuple):
     """A window of a tile: the tile's index in its dataset, and pixels of its raster.
 
     The window may reach beyond the tile; what lies there is padding.
+
+    Attributes:
+        tile: Index of the tile.
+        window: Pixels of its raster.
+        counted: The part of the window whose labels count, all of it by default; elsewhere they
+            are unknown. So no pixel counts twice where windows overlap.
     """
 
     tile: int
     window: Window
+    counted: Window | None = None
 
 
 #: A window without pixels, for a process that has none of its own but must not stand aside.
@@ -28,9 +35,10 @@ NO_WINDOW = TileWindow(0, Window(0, 0, 0, 0))
 class RandomWindows(Sampler[TileWindow]):
     """Draws a tile uniformly, then a window uniformly inside its padded extent.
 
-    As in the published training (Maslov et al. 2025). That windows reach into the padding matters:
-    scenes are padded for prediction too, and a model that never saw padding draws glaciers along
-    their borders. The windows of an epoch depend on seed and epoch alone.
+    As in the published training (Maslov et al. 2025), where the padding is land: a model that never
+    saw it draws glaciers along the borders of scenes, which are padded for prediction too. Where
+    the padding is unknown, windows in it teach nothing, and ``inside`` keeps them out of it. The
+    windows of an epoch depend on seed and epoch alone.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.
@@ -39,6 +47,8 @@ class RandomWindows(Sampler[TileWindow]):
         seed: Seed of the draws, 0 or more.
         regions: Region of each tile, to draw a region uniformly first, then a tile in it. By
             default all tiles are equally likely.
+        inside: Draw windows inside the tile; along a side that is shorter than a window, windows
+            that hold all of it.
     """
 
     def __init__(
@@ -48,7 +58,9 @@ class RandomWindows(Sampler[TileWindow]):
         length: int,
         seed: int = 0,
         regions: Sequence[int] | None = None,
+        inside: bool = False,
     ) -> None:
+        self.inside = inside
         self.tiles = tiles
         self.size = size
         self.length = length
@@ -76,31 +88,45 @@ class RandomWindows(Sampler[TileWindow]):
             group = self._groups[draw(len(self._groups))]
             tile = group[draw(len(group))]
             extent = self.tiles[tile]
-            vertical = centred_padding(extent.height, self.size)
-            horizontal = centred_padding(extent.width, self.size)
-            row = extent.row - vertical.before + draw(vertical.size - self.size + 1)
-            col = extent.col - horizontal.before + draw(horizontal.size - self.size + 1)
+            first, last = self._starts(extent.height)
+            row = extent.row + first + draw(last - first + 1)
+            first, last = self._starts(extent.width)
+            col = extent.col + first + draw(last - first + 1)
             yield TileWindow(tile, Window(row, col, self.size, self.size))
 
     def __len__(self) -> int:
         """Return the number of windows of an epoch."""
         return self.length
 
+    def _starts(self, extent: int) -> tuple[int, int]:
+        """Return the first and the last start of a window along a side."""
+        if self.inside:
+            return min(0, extent - self.size), max(0, extent - self.size)
+        padding = centred_padding(extent, self.size)
+        return -padding.before, padding.size - padding.before - self.size
+
 
 class GridWindows(Sampler[TileWindow]):
-    """Windows that do not overlap and cover each padded tile.
+    """Windows that cover each padded tile, in which each pixel counts once.
 
     Args:
         tiles: Extent of each tile in pixels of its raster.
         size: Side of the windows in pixels.
+        inside: Cover the tile without its padding: the last windows are moved back into it, and
+            count where the others do not reach. Along a side that is shorter than a window, one
+            window lies around it.
     """
 
-    def __init__(self, tiles: Sequence[Window], size: int) -> None:
+    def __init__(self, tiles: Sequence[Window], size: int, inside: bool = False) -> None:
         self.windows = [
-            TileWindow(index, Window(tile.row + row, tile.col + col, size, size))
+            TileWindow(
+                index,
+                Window(tile.row + row, tile.col + col, size, size),
+                Window(tile.row + top, tile.col + left, height, width) if inside else None,
+            )
             for index, tile in enumerate(tiles)
-            for row in _grid(tile.height, size)
-            for col in _grid(tile.width, size)
+            for row, top, height in _grid(tile.height, size, inside)
+            for col, left, width in _grid(tile.width, size, inside)
         ]
 
     def __iter__(self) -> Iterator[TileWindow]:
@@ -174,6 +200,14 @@ def patches_of(tile: Window, size: int) -> int:
     return len(_grid(tile.height, size)) * len(_grid(tile.width, size))
 
 
-def _grid(extent: int, size: int) -> range:
-    padding = centred_padding(extent, size)
-    return range(-padding.before, -padding.before + padding.size, size)
+def _grid(extent: int, size: int, inside: bool = False) -> list[tuple[int, int, int]]:
+    """Return starts of windows along a side, and start and length of the part that counts."""
+    if not inside:
+        padding = centred_padding(extent, size)
+        starts = range(-padding.before, -padding.before + padding.size, size)
+        return [(start, start, size) for start in starts]
+    before = centred_padding(extent, size).before if extent < size else 0
+    return [
+        (min(start, max(0, extent - size)) - before, start, min(size, extent - start))
+        for start in range(0, extent, size)
+    ]

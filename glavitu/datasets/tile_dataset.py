@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rasterio.errors import CRSError
 from torch import Tensor
 
+from glavitu.classes import UNKNOWN
 from glavitu.datasets.joining import join, merge
 from glavitu.datasets.plotting import plot_sample
 from glavitu.datasets.sample import Sample
@@ -38,6 +39,9 @@ from glavitu.windows import Window, intersection
 #: Rows of a tile that are read at once; windows of training have fewer.
 STRIP = 512
 
+#: What labels say beyond a tile.
+PADDINGS = {"unknown": UNKNOWN, "land": 0}
+
 #: Channels that make a picture in natural colours.
 RGB = ("red", "green", "blue")
 
@@ -59,9 +63,10 @@ class TileDataset(GeoDataset):
             window's centre).
         transforms: Applied to each sample.
         bands: Names of the channels to give, of :attr:`all_bands`; all by default.
+        padding: What labels say beyond a tile: ``'unknown'`` or ``'land'``.
 
     Raises:
-        InputError: If the location or a band is unknown.
+        InputError: If the location, a band or the kind of padding is unknown.
     """
 
     tiles: Sequence[Tile]
@@ -75,7 +80,11 @@ class TileDataset(GeoDataset):
         location: str | None,
         transforms: Callable[[Any], Any] | None,
         bands: Sequence[str] | None = None,
+        padding: str = "unknown",
     ) -> None:
+        if padding not in PADDINGS:
+            raise InputError(f"unknown padding {padding!r}; choose from {', '.join(PADDINGS)}")
+        self.padding = padding
         self.tiles = tiles
         self.features = features
         self.location = location
@@ -152,12 +161,18 @@ class TileDataset(GeoDataset):
             )
 
     @abstractmethod
-    def _read_image(self, number: int, window: Window, image: Tensor) -> None:
-        """Read a window inside a tile's extent, scaled, into a float32 tensor (C, H, W)."""
+    def _read_image(
+        self, number: int, window: Window, image: Tensor
+    ) -> npt.NDArray[np.bool_] | None:
+        """Read a window inside a tile's extent, scaled, into a float32 tensor (C, H, W).
+
+        Returns:
+            Where every feature group has data, bool (H, W); None where nothing tells.
+        """
 
     @abstractmethod
     def _read_mask(self, number: int, window: Window) -> Tensor:
-        """Read the mask (H, W), 0 and 1 of any type, of a window inside a tile's extent."""
+        """Read the mask (H, W), 0, 1 and 255 of any type, of a window inside a tile's extent."""
 
     @abstractmethod
     def _labelled(self, number: int) -> bool:
@@ -200,11 +215,15 @@ class TileDataset(GeoDataset):
             shown = locate(resolve(slices, self.bounds), self.index, self.tiles)
             if not shown:
                 raise IndexError(f"index {index} not found in dataset with bounds {self.bounds}")
-        number, window = shown[0]
+        number, window, counted = shown[0]
         tile = self.tiles[number]
         image, mask = self._read_window(number, window)
         if len(shown) > 1:
             self._read_beside(shown, image, mask)
+        if mask is not None and counted is not None:
+            part, labels = counted.slices_in(window), mask
+            mask = torch.full_like(labels, UNKNOWN)
+            mask[part] = labels[part]
         if tuple(self.bands) != self.all_bands:
             image = image[[self.all_bands.index(band) for band in self.bands]]
         sample: Sample = {
@@ -228,19 +247,21 @@ class TileDataset(GeoDataset):
         inside = intersection(window, self.tiles[number].extent)
         new = torch.empty if inside == window else torch.zeros
         image = new(len(self.all_bands), window.height, window.width)
-        mask = new(window.height, window.width, dtype=torch.int64)
+        mask = torch.full((window.height, window.width), PADDINGS[self.padding])
         # In strips, since reading needs several times the memory of what is read.
         for strip in _strips(inside):
             rows, cols = strip.slices_in(window)
-            self._read_image(number, strip, image[:, rows, cols])
+            valid = self._read_image(number, strip, image[:, rows, cols])
             if self._labelled(number):
                 mask[rows, cols] = self._read_mask(number, strip)
+                if valid is not None:  # a map has no class either where there are no data
+                    mask[rows, cols].masked_fill_(~torch.from_numpy(valid), UNKNOWN)
         return image, mask if self._labelled(number) else None
 
     def _read_beside(self, shown: Sequence[TileWindow], image: Tensor, mask: Tensor | None) -> None:
         """Fill in what the first tile does not reach from those beside it, in their order."""
         missing = torch.ones(image.shape[1:], dtype=torch.bool)
-        for place_of, (number, window) in enumerate(shown):
+        for place_of, (number, window, _) in enumerate(shown):
             inside = intersection(window, self.tiles[number].extent)
             if inside is None:
                 continue
@@ -248,7 +269,8 @@ class TileDataset(GeoDataset):
             if place_of > 0 and missing[part].any():
                 theirs, labels = self._read_window(number, inside)
                 torch.where(missing[part], theirs, image[:, *part], out=image[:, *part])
-                if mask is not None and labels is not None:
+                if mask is not None:
+                    labels = torch.tensor(UNKNOWN) if labels is None else labels
                     torch.where(missing[part], labels, mask[part], out=mask[part])
             missing[part] = False
 

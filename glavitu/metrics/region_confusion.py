@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from glavitu.classes import GLACIER
+from glavitu.classes import UNKNOWN as UNKNOWN_CLASS
 from glavitu.metrics.scores import COUNTS, with_scores
 from glavitu.regions import UNKNOWN, region_name
 
@@ -32,13 +33,14 @@ def confusion_counts(prediction: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         prediction: int (B, H, W), predicted classes.
-        mask: int (B, H, W), true classes, on the same device.
+        mask: int (B, H, W), true classes, 255 where they are unknown, on the same device.
 
     Returns:
-        int64 (B, 4): TP, FP, FN, TN in pixels.
+        int64 (B, 4): TP, FP, FN, TN in pixels; those of an unknown class are none of these.
     """
     predicted, true = prediction == GLACIER, mask == GLACIER
-    pairs = ((predicted, true), (predicted, ~true), (~predicted, true), (~predicted, ~true))
+    false = ~true & (mask != UNKNOWN_CLASS)
+    pairs = ((predicted, true), (predicted, false), (~predicted, true), (~predicted, false))
     return torch.stack([(a & b).sum(dim=(1, 2)) for a, b in pairs], dim=1)
 
 
@@ -74,7 +76,7 @@ class RegionConfusion(Metric):
 
         Args:
             prediction: int (B, H, W), predicted classes.
-            mask: int (B, H, W), true classes.
+            mask: int (B, H, W), true classes, 255 where they are unknown.
             region: int64 (B,), region indices, 11 for unknown.
         """
         counts = confusion_counts(prediction, mask)

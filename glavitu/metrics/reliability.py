@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from glavitu.classes import GLACIER
+from glavitu.classes import UNKNOWN as UNKNOWN_CLASS
 from glavitu.errors import InputError
 from glavitu.metrics.region_confusion import most_probable
 from glavitu.models.entropy import confidence
@@ -180,7 +181,8 @@ class Reliability(Metric):
         Args:
             probabilities: float (B, classes, H, W), class probabilities. Pixels where one is NaN
                 are left out.
-            mask: int (B, H, W), true classes, on the same device.
+            mask: int (B, H, W), true classes, on the same device. Pixels where they are unknown,
+                255, are left out.
             region: int64 (B,), region indices, 11 for unknown; or indices of other groups.
         """
         region = region.to(self.counts.device)
@@ -192,8 +194,8 @@ class Reliability(Metric):
 
     def _count(self, probabilities: Tensor, true: Tensor, region: Tensor) -> None:
         sure = confidence(probabilities, dim=0)
-        unknown = sure.isnan()
-        # Pixels that are not a number go to a bin of their own, which is dropped.
+        unknown = sure.isnan() | (true == UNKNOWN_CLASS)
+        # Pixels that are unknown go to a bin of their own, which is dropped.
         index = bin_index(sure.nan_to_num(0.0), RESOLUTION).masked_fill_(unknown, RESOLUTION)
         predicted = most_probable(probabilities, 0)
         additions = {
@@ -243,8 +245,8 @@ class Reliability(Metric):
 
 def _squared_errors(probabilities: Tensor, true: Tensor) -> Tensor:
     """Squared errors of probabilities (classes, n) summed over the classes, (n,)."""
-    classes = len(probabilities)
+    number = len(probabilities)
     errors = torch.zeros_like(probabilities[0])
-    for index in [GLACIER] if classes == 2 else range(classes):
+    for index in [GLACIER] if number == 2 else range(number):
         errors += (probabilities[index] - (true == index).to(errors)).square()
     return errors

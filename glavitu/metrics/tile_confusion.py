@@ -60,7 +60,7 @@ class TileConfusion(Metric):
 
         Args:
             prediction: int (B, H, W), predicted classes.
-            mask: int (B, H, W), true classes, on the same device.
+            mask: int (B, H, W), true classes, 255 where they are unknown, on the same device.
             tile: int64 (B,), which tile of the dataset each is.
         """
         counts = self.batch_counts = confusion_counts(prediction, mask)

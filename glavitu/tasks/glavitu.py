@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torchmetrics import MeanMetric, MetricCollection
 
 from glavitu._version import __version__
+from glavitu.classes import UNKNOWN as UNKNOWN_CLASS
 from glavitu.confidence.calibration import Calibration
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, resolve_features
@@ -63,7 +64,8 @@ class GlaViTUTask(LightningModule):
         cycle_growth: How many times longer each next cycle is: 10, 20, 40 and 80 epochs by
             default.
         loss: ``'focal'``, ``'cross_entropy'``, ``'dice'`` or ``'jaccard'``, or a module of logits
-            (B, classes, H, W) and class indices (B, H, W).
+            (B, classes, H, W) and class indices (B, H, W), which must itself leave out pixels of
+            class 255, unknown.
         gamma: Focusing exponent of the focal loss.
         label_smoothing: Label smoothing of the focal loss and the cross-entropy.
         deep_supervision: Weight of the loss of GlaViTU's deep-supervision head.
@@ -262,7 +264,7 @@ class GlaViTUTask(LightningModule):
 
         Args:
             image: (B, C, H, W).
-            mask: int64 (B, H, W), class indices.
+            mask: int64 (B, H, W), class indices, 255 where they are unknown.
             location: (B, L) where the model wants one.
 
         Returns:
@@ -305,7 +307,8 @@ class GlaViTUTask(LightningModule):
         logits = self(image, location)
         prediction = most_probable(logits)
         self.val_metrics.update(prediction, mask)
-        self.val_loss.update(self.loss(logits, mask), len(image))
+        # Means over known pixels are weighed by these, so that no batch or process counts more.
+        self.val_loss.update(self.loss(logits, mask), (mask != UNKNOWN_CLASS).sum())
         return prediction
 
     def on_validation_epoch_end(self) -> None:

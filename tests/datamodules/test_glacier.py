@@ -59,8 +59,10 @@ def test_steps_per_epoch_are_the_published_ones_or_set(world):
 @pytest.mark.slow
 def test_the_benchmarks_files_and_rasters_give_the_same_batches(world, benchmark):
     parts = []
-    for root in (world, benchmark):
-        data = GlacierDataModule(str(root), patch_size=32, batch_size=6, location="region")
+    for root, padding in ((world, "land"), (benchmark, None)):
+        data = GlacierDataModule(
+            str(root), patch_size=32, batch_size=6, location="region", padding=padding
+        )
         torch.manual_seed(0)
         for stage in ("fit", "test", "predict"):
             data.setup(stage)
@@ -193,9 +195,8 @@ def test_bounds_split_one_scene_without_leaks(scene):
             ("test", data.test_dataloader()),
         )
     }
-    # Padding is 0, as is the first column of the scene.
     assert set(seen["train"].tolist()) == set(range(48))
-    assert set(seen["val"].tolist()) == {0, *range(48, 64)}
+    assert set(seen["val"].tolist()) == set(range(48, 64))
     assert set(seen["test"].tolist()) == set(range(64, 96))
 
 
@@ -272,3 +273,28 @@ def test_training_windows_are_augmented_as_asked_and_validation_windows_are_not(
 
     assert eastward(module.val_images) == 1
     assert (eastward(module.train_images) == 1) == (augmentation == UNCHANGED)
+
+
+@pytest.mark.parametrize(
+    ("form", "padding", "label"),
+    [
+        ("world", None, None),
+        ("world", "land", 0),
+        ("benchmark", None, 0),
+        ("benchmark", "unknown", None),
+    ],
+)
+def test_padding_is_land_in_the_benchmark_and_unknown_elsewhere(form, padding, label, request):
+    root = str(request.getfixturevalue(form))
+    data = GlacierDataModule(root, patch_size=48, batch_size=6, padding=padding)
+    data.setup("fit")
+    counted = 0
+    for batch in data.val_dataloader():
+        beyond = (batch["image"] == 0).all(dim=1)
+        if label is None:  # windows lie inside the tiles of 64 x 64, and overlap
+            assert not beyond.any()
+        else:
+            assert (batch["mask"][beyond] == label).all()
+        counted += int((batch["mask"] != 255).sum())
+    tiles = len(data.val_dataset.tiles)
+    assert counted == tiles * (64**2 if label is None else 96**2)

@@ -49,7 +49,7 @@ def test_published_windows_are_those_of_the_padded_arrays(benchmark):
     dataset = BenchmarkTiles(benchmark, "train")
     windows = [*GridWindows(dataset.extents, 384), *RandomWindows(dataset.extents, 384, 3)]
     with h5py.File(benchmark / "train.hdf5") as file:
-        for number, window in windows:
+        for number, window, _ in windows:
             arrays = file[dataset.tiles[number].name]
             assert window == Window(-160, -160, 384, 384)
             padded = np.concatenate([arrays["optical"], arrays["dem"]], axis=-1)

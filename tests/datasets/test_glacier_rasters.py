@@ -67,14 +67,15 @@ def test_a_sample_is_what_the_design_says(tile):
     assert (known.crs.to_epsg(), known.subregion) == (32645, "HMA1")
 
 
+@pytest.mark.parametrize(("padding", "label"), [("unknown", 255), ("land", 0)])
 @pytest.mark.parametrize("window", [Window(-8, -8, 32, 32), Window(20, 30, 32, 32)])
-def test_beyond_the_tile_is_padding(tile, window):
-    dataset = GlacierRasters(tile, [RGB])
+def test_beyond_the_tile_is_padding(tile, window, padding, label):
+    dataset = GlacierRasters(tile, [RGB], padding=padding)
     whole = dataset[TileWindow(0, dataset.extents[0])]
     sample = dataset[TileWindow(0, window)]
     pad = (32, 32, 32, 32)
-    for key in ("image", "mask"):
-        padded = torch.nn.functional.pad(whole[key], pad)
+    for key, value in (("image", 0), ("mask", label)):
+        padded = torch.nn.functional.pad(whole[key], pad, value=value)
         rows = slice(window.row + 32, window.row + 64)
         cols = slice(window.col + 32, window.col + 64)
         assert torch.equal(sample[key], padded[..., rows, cols])
@@ -155,7 +156,7 @@ def test_bounds_keep_a_part_and_show_nothing_of_the_rest(tile):
     outside = torch.ones(SHAPE, dtype=torch.bool)
     outside[:, 10:20] = False
     assert not sample["image"][:, outside].any()
-    assert not sample["mask"][outside].any()
+    assert (sample["mask"][outside] == 255).all()
     assert torch.equal(sample["mask"][:, 10:20], expected_mask()[:, 10:20])
 
 
@@ -173,7 +174,8 @@ def test_high_tiles_are_read_in_strips_that_do_not_show(tmp_path):
     expected = np.zeros((3, 1110, 9), np.float32)
     expected[:, 3:1103, 1:8] = values.astype(np.float32) / 255
     torch.testing.assert_close(sample["image"], torch.from_numpy(expected))
-    mask = np.zeros((1110, 9), np.int64)
+    mask = np.full((1110, 9), 255, np.int64)
+    mask[3:1103, 1:8] = 0
     mask[503:1033, 3:6] = 1
     np.testing.assert_array_equal(sample["mask"], mask)
 
@@ -230,7 +232,7 @@ def test_plot_shows_image_mask_and_prediction(tile):
 def test_grid_windows_cover_each_pixel_once():
     for extent in (Window(3, 5, 40, 50), Window(0, 0, 32, 48), Window(0, 0, 10, 7)):
         seen = np.zeros((200, 200), int)
-        for _, (row, col, height, width) in GridWindows([extent], 16):
+        for _, (row, col, height, width), _ in GridWindows([extent], 16):
             seen[row + 50 : row + 50 + height, col + 50 : col + 50 + width] += 1
         inside = seen[
             extent.row + 50 : extent.row + 50 + extent.height,
@@ -245,12 +247,12 @@ def test_random_windows_reach_all_places_of_the_padded_tiles():
     # Padded to 32 x 32, 7 rows and 7 columns before; and to 16 x 32, 4 rows and 8 columns before.
     large, small = Window(10, 20, 18, 17), Window(0, 0, 8, 16)
     windows = list(RandomWindows([large, small], 16, 2000))
-    rows = {w.row for tile, w in windows if tile == 0}
-    cols = {w.col for tile, w in windows if tile == 0}
+    rows = {w.row for tile, w, _ in windows if tile == 0}
+    cols = {w.col for tile, w, _ in windows if tile == 0}
     assert (rows, cols) == (set(range(3, 20)), set(range(13, 30)))
-    assert {w.row for tile, w in windows if tile == 1} == {-4}
-    assert {w.col for tile, w in windows if tile == 1} == set(range(-8, 9))
-    assert 900 < sum(tile == 0 for tile, _ in windows) < 1100
+    assert {w.row for tile, w, _ in windows if tile == 1} == {-4}
+    assert {w.col for tile, w, _ in windows if tile == 1} == set(range(-8, 9))
+    assert 900 < sum(tile == 0 for tile, *_ in windows) < 1100
 
 
 @pytest.mark.slow
@@ -346,6 +348,27 @@ def test_valid_pixels_have_data_in_every_group(tmp_path):
     valid = GlacierRasters(tmp_path, ["thermal", RGB], outlines=None).valid(0)
     assert not valid[:5].any()
     assert valid[5:].all()
+
+
+def test_labels_are_unknown_where_a_group_has_no_data(tmp_path):
+    thermal = np.full((1, *SHAPE), 300, np.float32)
+    thermal[0, :15] = np.nan
+    write_raster(tmp_path / "thermal.tif", thermal)
+    values = rgb_values()
+    values[0, 18] = 0  # one channel alone
+    values[:, :, 10] = 0
+    write_raster(tmp_path / "rgb.tif", values, nodata=0)
+    write_outlines(tmp_path / "outlines.gpkg", pixels_box(5, 10, 25, 20))
+    dataset = GlacierRasters(tmp_path, ["thermal", RGB])
+    mask = dataset[TileWindow(0, dataset.extents[0])]["mask"]
+    expected = expected_mask()
+    expected[:15], expected[:, 10] = 255, 255
+    assert torch.equal(mask, expected)
+
+
+def test_a_strange_padding_is_refused(tile):
+    with pytest.raises(InputError, match="unknown padding 'rock'; choose from unknown, land"):
+        GlacierRasters(tile, [RGB], padding="rock")
 
 
 def test_folders_with_some_of_the_groups_are_left_out_and_counted(tile):

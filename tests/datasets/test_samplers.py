@@ -3,9 +3,9 @@ from collections import Counter
 import pytest
 import torch
 
-from glavitu.datasets import GlacierRasters, RandomWindows
+from glavitu.datasets import GlacierRasters, RandomWindows, TileWindow
 from glavitu.datasets.samplers import NO_WINDOW, GridWindows, ProcessShare, WholeTiles
-from glavitu.windows import Window
+from glavitu.windows import Window, intersection
 
 EXTENTS = [Window(0, 0, 40, 60), Window(5, 7, 100, 20), Window(0, 0, 16, 16)]
 
@@ -64,6 +64,49 @@ def test_shares_of_random_windows_are_parts_of_one_epoch():
         share.set_epoch(2)
     windows = list(zip(*shares, strict=True))
     assert [window for row in windows for window in row] == drawn(seed=7, epoch=2, length=12)
+
+
+@pytest.mark.parametrize("size", [16, 17, 20, 100])
+def test_windows_inside_count_each_pixel_once(size):
+    for extent in EXTENTS:
+        seen = torch.zeros(200, 200, dtype=torch.int64)
+        for _, window, counted in GridWindows([extent], size, inside=True):
+            assert intersection(window, counted) == counted
+            for of, length, start, at in zip(
+                (extent.height, extent.width),
+                (window.height, window.width),
+                (extent.row, extent.col),
+                (window.row, window.col),
+                strict=True,
+            ):
+                if of >= size:
+                    assert start <= at <= start + of - length
+                else:
+                    assert at <= start
+                    assert at + length >= start + of
+            seen[counted.slices_in(Window(0, 0, 200, 200))] += 1
+        inside = torch.zeros_like(seen)
+        inside[extent.slices_in(Window(0, 0, 200, 200))] = 1
+        assert torch.equal(seen, inside)
+
+
+def test_random_windows_inside_reach_all_places_of_the_tiles():
+    large, small = Window(10, 20, 18, 17), Window(0, 0, 8, 16)
+    windows = list(RandomWindows([large, small], 16, 2000, inside=True))
+    assert {w.row for tile, w, _ in windows if tile == 0} == {10, 11, 12}
+    assert {w.col for tile, w, _ in windows if tile == 0} == {20, 21}
+    # The small tile is whole in each of its windows.
+    assert {w.row for tile, w, _ in windows if tile == 1} == set(range(-8, 1))
+    assert {w.col for tile, w, _ in windows if tile == 1} == {0}
+
+
+def test_labels_beyond_what_counts_are_unknown(world):
+    dataset = GlacierRasters(world / "test")
+    whole = dataset[TileWindow(0, dataset.extents[0])]["mask"]
+    sample = dataset[TileWindow(0, Window(10, 10, 32, 32), Window(20, 30, 22, 12))]["mask"]
+    assert torch.equal(sample[10:, 20:], whole[20:42, 30:42])
+    assert (sample[:10] == 255).all()
+    assert (sample[:, :20] == 255).all()
 
 
 def test_a_window_without_pixels_is_a_sample(world):

@@ -23,3 +23,10 @@ def test_without_any_glacier_it_is_not_a_number():
     metric = GlacierIoU(2)
     metric.update(torch.zeros(2, 4, 4, dtype=torch.long), torch.zeros(2, 4, 4, dtype=torch.long))
     assert metric.compute().isnan()
+
+
+def test_unknown_pixels_and_windows_do_not_count():
+    metric = GlacierIoU(2)
+    predictions = torch.tensor([[[1, 1, 1, 0]], [[1, 0, 0, 0]]])
+    target = torch.tensor([[[1, 0, 255, 255]], [[255, 255, 255, 255]]])
+    assert metric(predictions, target) == 0.5

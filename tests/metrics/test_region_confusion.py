@@ -43,3 +43,13 @@ def test_batches_add_up_to_torchmetrics_own_iou():
         metric.update(prediction[part], mask[part], torch.tensor([3, 3]))
         expected.update(prediction[part], mask[part])
     assert metric.table().iou.item() == pytest.approx(expected.compute().item(), abs=1e-6)
+
+
+def test_unknown_pixels_and_what_has_no_others_do_not_count():
+    metric = RegionConfusion()
+    prediction = torch.tensor([[[1, 1, 1, 0, 0, 0]], [[1, 0, 1, 0, 1, 0]]])
+    mask = torch.tensor([[[1, 0, 255, 1, 0, 255]], [[255] * 6]])
+    metric.update(prediction, mask, region=torch.tensor([5, 3]))
+    (row,) = metric.table().to_dict("records")
+    assert (row["region"], row["pixels"], row["glacier_share"]) == ("HMA", 4, 0.5)
+    assert [row[name] for name in ("tp", "fp", "fn", "tn")] == [1, 1, 1, 1]

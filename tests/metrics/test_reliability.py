@@ -200,3 +200,21 @@ def test_recalibrating_moves_each_region_alone():
     for index in range(12):
         alone = ReliabilityHistogram(*(values[index] for values in histogram))
         assert torch.equal(alone.recalibrated(lambda sure: 1 - sure).counts, moved.counts[index])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_unknown_pixels_change_no_bit(classes):
+    probabilities = torch.rand(2, classes, 40, 30).softmax(1)
+    mask = torch.randint(classes, (2, 40, 30))
+    unknown = torch.rand(2, 40, 30) < 0.4
+    states = []
+    for _ in range(2):
+        metric = Reliability()
+        other = torch.where(unknown[:, None], torch.rand(probabilities.shape), probabilities)
+        metric.update(other, mask.masked_fill(unknown, 255), torch.tensor([5, 2]))
+        states.append(metric.metric_state)
+    for name, state in states[0].items():
+        assert torch.equal(state, states[1][name]), name
+    assert states[0]["counts"].sum() == (~unknown).sum()
+    right = (probabilities.argmax(1) == mask) & ~unknown
+    assert states[0]["correct"].sum() == right.sum()
