@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from glavitu.errors import InputError
 
 
@@ -47,16 +50,20 @@ def centred_padding(size: int, window: int) -> Padding:
     return Padding(before, padded - size - before, padded)
 
 
-def least_padding(size: int, window: int) -> Padding:
-    """Padding of an axis to one window, the odd pixel at the end; none where it is as long.
+def mirrored_pixels(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
+    """Find what is seen along an axis that is mirrored at both of its borders.
 
     Args:
+        start: First pixel that is seen, below 0 where it lies before the axis.
+        stop: End of what is seen, above ``size`` where it lies behind the axis.
         size: Length of the axis in pixels.
-        window: Window size in pixels.
+
+    Returns:
+        (stop - start,), pixels of the axis. The pixel at a border is not repeated.
     """
-    padded = max(size, window)
-    before = (padded - size) // 2
-    return Padding(before, padded - size - before, padded)
+    period = max(1, 2 * (size - 1))
+    pixels = np.arange(start, stop) % period
+    return np.minimum(pixels, period - pixels)
 
 
 def window_stride(window: int, overlap: float) -> int:
