@@ -1,5 +1,6 @@
 """Rasters are opened, and what their headers declare is believed only as far as it can be."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from glavitu.rasters.names import without_secrets
 
 #: More bands than any file of channels has; asking after each takes the longer the more there are.
 MOST_BANDS = 2000
+
+#: Parts of a file that are named in a message.
+MOST_NAMED = 6
 
 
 def open_dataset(name: Name) -> Any:
@@ -44,6 +48,7 @@ def open_dataset(name: Name) -> Any:
             f"{without_secrets(str(name))} cannot be read as a raster ({reason(error)}); {remedy}"
         ) from error
     try:
+        _check_parts(name, dataset)
         _check_sources(name, dataset)
         _check_header(name, dataset)
     except BaseException:
@@ -70,6 +75,24 @@ def _check_file(name: Name) -> None:
         raise InputError(f"{name} is a pipe, a socket or a device; give a file")
 
 
+def _check_parts(name: Name, dataset: Any) -> None:
+    """Check that there is a raster, and say if there are several."""
+    parts = [str(part) for part in dataset.subdatasets]
+    listed = ", ".join(parts[:MOST_NAMED]) + (", ..." if len(parts) > MOST_NAMED else "")
+    if not dataset.count:
+        raise InputError(
+            f"{name} holds {len(parts)} rasters; name one of them as GDAL does: {listed}"
+            if parts
+            else f"{name} holds no raster; give a GeoTIFF, or the part of the file that has one"
+        )
+    if len(parts) > 1:
+        warnings.warn(
+            f"{name} holds {len(parts)} rasters, and the first is read; the others are named as "
+            f"GDAL does: {listed}",
+            stacklevel=2,
+        )
+
+
 def _check_sources(name: Name, dataset: Any) -> None:
     missing = [file for file in dataset.files[1:] if is_local(file) and not Path(file).exists()]
     if missing:
@@ -85,8 +108,6 @@ def _check_header(name: Name, dataset: Any) -> None:
             f"{name} declares {size}, but no model has so many channels; write a file with the "
             "bands that it needs"
         )
-    if not dataset.count:
-        return
     # What GDAL decodes at once to give a single pixel.
     itemsize = max(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
     rows, cols = np.max(dataset.block_shapes, axis=0).tolist()
