@@ -165,7 +165,7 @@ def test_several_rasters_in_a_file_are_listed(tmp_path, plain):
     with h5py.File(path, "w") as file:
         file["red"] = file["nir"] = ONES
         file["single/blue"] = ONES
-    refused(path, plain, "holds 3 rasters", f"HDF5:{path}://red", "//single/blue")
+    refused(path, plain, "holds 3 rasters", "://red", "://single/blue")
     with pytest.raises(InputError, match="no coordinate reference system"):  # it is understood
         Scene({"plain": f"HDF5:{path}://red"}, (plain,))
     path = tmp_path / "none.h5"
