@@ -10,6 +10,9 @@ from glavitu.rasters.memory import available_bytes
 #: Copies of a row of windows: what is read, what is being read, and what is predicted of it.
 IMAGES, PROBABILITIES = 2.5, 3
 
+#: Of what takes fewer bytes than this on the disk nothing is asked: it is soon there, or said.
+SOON = 2**30
+
 PARTS = "map a part of it (--bounds or --aoi), or in larger pixels (--resolution)"
 
 
@@ -36,7 +39,7 @@ def check_room(output: Path, layout: Layout, channels: int, classes: int, rows: 
             f"{there / 2**30:.1f} GiB are free; {PARTS}"
         )
     free = shutil.disk_usage(output).free
-    if rows > free:
+    if rows > max(free, SOON):
         raise InputError(
             f"{size} takes at least {rows / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are "
             f"free on the disk of {output}; {PARTS}, or choose another output"

@@ -1,5 +1,6 @@
 """Rasters are opened, and what their headers declare is believed only as far as it can be."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from glavitu.strangers import check_opened, check_reach
 
 #: More bands than any file of channels has; asking after each takes the longer the more there are.
 MOST_BANDS = 2000
+
+#: Parts of a file that are named in a message.
+MOST_NAMED = 6
 
 
 def open_dataset(name: Name) -> Any:
@@ -47,6 +51,7 @@ def open_dataset(name: Name) -> Any:
         ) from error
     try:
         check_opened(name, dataset.driver, dataset.files)
+        _check_parts(name, dataset)
         _check_sources(name, dataset)
         _check_header(name, dataset)
     except BaseException:
@@ -60,6 +65,24 @@ def reason(error: BaseException) -> str:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return str(error)
+
+
+def _check_parts(name: Name, dataset: Any) -> None:
+    """Check that there is a raster, and say if there are several."""
+    parts = [str(part) for part in dataset.subdatasets]
+    listed = ", ".join(parts[:MOST_NAMED]) + (", ..." if len(parts) > MOST_NAMED else "")
+    if not dataset.count:
+        raise InputError(
+            f"{name} holds {len(parts)} rasters; name one of them as GDAL does: {listed}"
+            if parts
+            else f"{name} holds no raster; give a GeoTIFF, or the part of the file that has one"
+        )
+    if len(parts) > 1:
+        warnings.warn(
+            f"{name} holds {len(parts)} rasters, and the first is read; the others are named as "
+            f"GDAL does: {listed}",
+            stacklevel=2,
+        )
 
 
 def _check_sources(name: Name, dataset: Any) -> None:
@@ -77,8 +100,6 @@ def _check_header(name: Name, dataset: Any) -> None:
             f"{name} declares {size}, but no model has so many channels; write a file with the "
             "bands that it needs"
         )
-    if not dataset.count:
-        return
     # What GDAL decodes at once to give a single pixel.
     itemsize = max(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
     rows, cols = np.max(dataset.block_shapes, axis=0).tolist()

@@ -273,10 +273,11 @@ def _snapped(crs: rasterio.CRS, lattice: Affine, bounds: Bounds) -> Grid:
     with np.errstate(over="ignore", invalid="ignore"):
         left, right = (float(np.divide(x - lattice.c, lattice.a)) for x in (xmin, xmax))
         top, bottom = (float(np.divide(y - lattice.f, lattice.e)) for y in (ymax, ymin))
+        cols, rows = np.divide(xmax - xmin, lattice.a), np.divide(ymin - ymax, lattice.e)
     size = f"{lattice.a:.6g} x {-lattice.e:.6g} {'degrees' if crs.is_geographic else 'units'}"
-    if not max(right - left, bottom - top) <= LONGEST:
+    if not max(rows, cols) <= LONGEST:
         raise InputError(
-            f"pixels of {size} would make {bottom - top:.7g} rows and {right - left:.7g} columns; "
+            f"pixels of {size} would make {rows:.7g} rows and {cols:.7g} columns; "
             f"the resolution is in units of {crs_name(crs)}, give a larger one"
         )
     # What reaches into a pixel by less than the tolerance is an edge that was rounded.

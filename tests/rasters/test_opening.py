@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
@@ -14,6 +15,8 @@ from rasterio.transform import from_origin
 from glavitu.errors import InputError
 from glavitu.rasters.scene import Scene
 from glavitu.rasters.target_grid import target_grid
+
+from ..raster_files import UTM
 
 ONES = np.ones((9, 9), dtype=np.float32)
 NAN, INF = float("nan"), float("inf")
@@ -155,3 +158,42 @@ def test_a_virtual_raster_names_the_source_that_it_misses(write_raster, tmp_path
     subprocess.run(["gdalbuildvrt", "-q", vrt, path], check=True)
     path.rename(tmp_path / "moved.tif")
     refused(vrt, plain, "part.tif does not exist")
+
+
+def test_several_rasters_in_a_file_are_listed(tmp_path, plain):
+    path = tmp_path / "two.h5"
+    with h5py.File(path, "w") as file:
+        file["red"] = file["nir"] = ONES
+        file["single/blue"] = ONES
+    refused(path, plain, "holds 3 rasters", "://red", "://single/blue")
+    with pytest.raises(InputError, match="no coordinate reference system"):  # it is understood
+        Scene({"plain": f"HDF5:{path}://red"}, (plain,))
+    path = tmp_path / "none.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("empty")
+    refused(path, plain)
+    path = tmp_path / "two.gpkg"
+    for name in ("first", "second"):
+        with rasterio.open(
+            path, "w", driver="GPKG", count=1, dtype="uint8", height=9, width=9, crs="EPSG:32645",
+            transform=UTM, RASTER_TABLE=name, APPEND_SUBDATASET="YES",
+        ) as file:  # fmt: skip
+            file.write(ONES.astype(np.uint8), 1)
+    refused(path, plain, "holds 2 rasters", "first", "second")
+
+
+def test_the_first_of_several_pages_is_read_with_a_word(tmp_path, plain):
+    path = tmp_path / "pages.tif"
+    for number in (1, 2):
+        with rasterio.open(
+            path, "w", driver="GTiff", count=1, dtype="float32", height=9, width=9,
+            crs="EPSG:32645", transform=UTM, APPEND_SUBDATASET=number > 1,
+        ) as file:  # fmt: skip
+            file.write(number * ONES, 1)
+    with (
+        pytest.warns(UserWarning, match=r"pages\.tif holds 2 rasters, and the first is read"),
+        Scene({"plain": path}, (plain,)) as scene,
+    ):
+        assert (scene.read_group(plain, scene.bounds) == 1).all()
+    with Scene({"plain": f"GTIFF_DIR:2:{path}"}, (plain,)) as scene:
+        assert (scene.read_group(plain, scene.bounds) == 2).all()
