@@ -14,6 +14,7 @@ import shapely
 from shapely import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from glavitu.errors import InputError
+from glavitu.outlines import vector_source
 from glavitu.outlines.layers import BATCH
 from glavitu.outlines.read_polygons import PolygonFile, read_polygons
 
@@ -120,7 +121,8 @@ class TestPolygons:
         assert area(tmp_path / "c.gml") == pytest.approx(np.pi, rel=0.01)
 
     @pytest.mark.parametrize("name", ["many.gpkg", "many.shp", "many.geojson"])
-    def test_of_more_features_than_are_read_at_once(self, write, name):
+    def test_of_more_features_than_are_read_at_once(self, write, name, monkeypatch):
+        monkeypatch.setattr(vector_source, "PART_BYTES", 1)
         count = 2 * BATCH + 1
         shapes = [box(i / 1000, 0, i / 1000 + 0.0005, 1) for i in range(count)]
         path = write(name, *shapes, crs="EPSG:4326")
