@@ -16,6 +16,7 @@ from shapely import affinity, box
 
 from glavitu.cli import main
 from glavitu.compare import compare
+from glavitu.errors import InputError
 from glavitu.mapping import outlines_from_raster, write_outlines
 
 #: Equal-area; where the boxes below lie, near its centre, its metres are metres.
@@ -496,3 +497,13 @@ def test_rock_of_glims_is_no_glacier(write):
     with pytest.warns(UserWarning, match="1 of 2 features are rock"):
         (row,) = quick(predicted, reference).table.to_dict("records")
     assert row["reference_km2"] == pytest.approx(0.96, rel=1e-6)
+
+
+def test_latitude_and_longitude_swapped(write):
+    good = write("good.gpkg", [box(0, 0, 1000, 1000)])
+    (degrees,) = geopandas.read_file(good).to_crs("EPSG:4326").geometry
+    swapped = shapely.transform(degrees, lambda xy: xy[:, ::-1])
+    path = write("swapped.geojson", [swapped], crs="EPSG:4326", origin=(0, 0))
+    for files in ((good, path), (path, good)):
+        with pytest.raises(InputError, match="seem to be swapped"):
+            quick(*files)

@@ -44,7 +44,7 @@ def by_overlap(files: Sequence[OutlineFile]) -> Matches:
         if len(mine) == 0:
             raise InputError(
                 f"{file.path}: none of its {len(file.plane)} outlines overlaps one of "
-                f"{files[1].path}; give outlines of the same place, and check both files' CRS"
+                f"{files[1].path}; {_remedy(file, files[1])}"
             )
         pairs.append((mine + offset, theirs + first[1]))
     rows, columns = (np.concatenate(side) for side in zip(*pairs, strict=True))
@@ -71,6 +71,19 @@ def by_id(files: Sequence[OutlineFile]) -> Matches:
             )
     glaciers, _ = pd.factorize(np.concatenate(ids))
     return np.split(glaciers, np.cumsum([len(names) for names in ids])[:-1])
+
+
+def _remedy(file: OutlineFile, reference: OutlineFile) -> str:
+    """Say what may be wrong with outlines of two places."""
+    # As if its longitudes were latitudes.
+    bottom, left, top, right = shapely.total_bounds(file.degrees)
+    west, south, east, north = shapely.total_bounds(reference.degrees)
+    if left <= east and right >= west and bottom <= north and top >= south:
+        return (
+            "longitude and latitude seem to be swapped in one of the two; longitude comes first: "
+            "swap them (in QGIS: Swap X and Y coordinates)"
+        )
+    return "give outlines of the same place, and check both files' CRS"
 
 
 def _partners(

@@ -1,8 +1,9 @@
 """Which layer of a vector file holds the polygons; and GDAL's errors in our words."""
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -145,9 +146,11 @@ def is_raster(path: Name) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if _is_database(path):
+                return _has_tiles(path)
             with rasterio.open(path) as file:
                 return bool(file.count)
-    except (RasterioError, OSError, ValueError):
+    except (RasterioError, OSError, ValueError, sqlite3.Error):
         return False
 
 
@@ -172,6 +175,21 @@ def _has_polygons(path: Name, layer: str, kind: str | None) -> bool:
         if any(polygons_in(one) for one in geometries if one is not None):
             return True
     return False
+
+
+def _is_database(path: Name) -> bool:
+    """Tell whether a file is one of SQLite's; of a damaged one rasterio prints a traceback."""
+    if not is_local(path):
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(6) == b"SQLite"
+
+
+def _has_tiles(path: Name) -> bool:
+    """Tell whether a GeoPackage holds rasters."""
+    with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as base:
+        kinds = {kind for (kind,) in base.execute("select data_type from gpkg_contents")}
+    return bool(kinds & {"tiles", "2d-gridded-coverage"})
 
 
 def _listed(kinds: dict[str, str | None]) -> str:

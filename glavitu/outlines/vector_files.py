@@ -77,7 +77,8 @@ def write_vectors(frame: geopandas.GeoDataFrame, path: Path, layer: str) -> list
         layer: Name of the layer, for GeoPackage and GeoJSON.
 
     Returns:
-        The files written, that under ``path`` first.
+        The files written, that under ``path`` last: without the others it is none, and whoever
+            moves them moves it last.
 
     Raises:
         InputError: If the suffix is unknown, the format cannot hold the data, or what is written
@@ -106,7 +107,7 @@ def write_vectors(frame: geopandas.GeoDataFrame, path: Path, layer: str) -> list
             f"{path}: cannot be written whole ({error}); check that the disk has room and the "
             "folder can be written to, or choose another output"
         ) from error
-    return finals[::-1]
+    return finals
 
 
 def _write(frame: geopandas.GeoDataFrame, path: Path, layer: str) -> None:

@@ -22,6 +22,9 @@ from glavitu.outlines.layers import BATCH, choose_layer, suffix_of
 #: Files of which GDAL finds any feature at once; of others it parses all before.
 SEEKABLE = (".gpkg", ".shp")
 
+#: About how much of a file is in memory at once.
+PART_BYTES = 2**23
+
 #: A layer of a file; of several names the one that the file has; None for the one with polygons.
 Layer = str | Sequence[str] | None
 
@@ -90,14 +93,16 @@ class GdalLayer:
         if not self.seekable:
             yield self._read(columns)
             return
-        for first in count(0, BATCH):
-            part = {"skip_features": first, "max_features": BATCH}
+        # GDAL passes over all features before the first one each time: not too small batches.
+        size = max(BATCH, PART_BYTES * self.features // max(1, Path(self.path).stat().st_size))
+        for first in count(0, size):
+            part = {"skip_features": first, "max_features": size}
             try:
                 batch = self._read(columns, **part)
             except DataLayerError:
                 batch = self._one_by_one(self._read(columns, read_geometry=False, **part))
             yield batch
-            if len(batch.fids) < BATCH:
+            if len(batch.fids) < size:
                 return
 
     def some(self, fids: npt.NDArray[np.int64], columns: Sequence[str]) -> Batch:

@@ -14,6 +14,7 @@ import shapely
 from shapely import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from glavitu.errors import InputError
+from glavitu.outlines import vector_source
 from glavitu.outlines.layers import BATCH
 from glavitu.outlines.read_polygons import PolygonFile, read_polygons
 
@@ -120,7 +121,8 @@ class TestPolygons:
         assert area(tmp_path / "c.gml") == pytest.approx(np.pi, rel=0.01)
 
     @pytest.mark.parametrize("name", ["many.gpkg", "many.shp", "many.geojson"])
-    def test_of_more_features_than_are_read_at_once(self, write, name):
+    def test_of_more_features_than_are_read_at_once(self, write, name, monkeypatch):
+        monkeypatch.setattr(vector_source, "PART_BYTES", 1)
         count = 2 * BATCH + 1
         shapes = [box(i / 1000, 0, i / 1000 + 0.0005, 1) for i in range(count)]
         path = write(name, *shapes, crs="EPSG:4326")
@@ -299,3 +301,27 @@ class TestBroken:
     def test_invalid_polygons_come_as_they_are(self, write):
         bow_tie = Polygon([(0, 0), (1000, 1000), (1000, 0), (0, 1000)])
         assert not read_polygons(write("a.gpkg", bow_tie)).is_valid.any()
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.shp", "a.geojson", "a.fgb", "a.parquet"])
+@pytest.mark.filterwarnings("ignore:.*outlines cannot be used", "ignore:.*line_type")
+def test_any_damage_gives_polygons_or_one_line(write, name, capfd):
+    """Bytes of a small file are changed at random; hundreds of seeds were tried by hand."""
+    kinds = ["glac_bound", "intrnl_rock", ""] * 4
+    path = write(
+        name, *[shapely.affinity.translate(A, 900 * n) for n in range(12)], line_type=kinds
+    )
+    data = path.read_bytes()
+    rng, said = np.random.default_rng(0), []
+    for _ in range(30):
+        damaged = bytearray(data)
+        for place in rng.integers(0, len(data), rng.integers(1, 20)):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            assert read_polygons(path).geom_type.isin({"Polygon", "MultiPolygon"}).all()
+        except InputError as error:
+            said.append(str(error))
+    assert said
+    assert all(str(path) in text and "\n" not in text for text in said)
+    assert "Traceback" not in capfd.readouterr().err

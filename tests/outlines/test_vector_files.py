@@ -52,7 +52,7 @@ def test_what_is_read_is_what_was_written(tmp_path, suffix, simplification):
     path = tmp_path / f"new folder/outlines{suffix}"
     files = write_vectors(frame, path, "outlines")
     found = read(path)
-    assert files[0] == path
+    assert files[-1] == path
     assert sorted(files) == sorted(path.parent.iterdir())
     assert found.geometry.is_valid.all()
     names = SHAPEFILE_NAMES if suffix == ".shp" else {}
