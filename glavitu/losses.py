@@ -44,7 +44,8 @@ class FocalLoss(nn.Module):
         classes = logits.shape[1]
         # Half precision cannot tell 1 - 1e-7 from 1.
         p = logits.float().softmax(1).clamp(1e-7, 1 - 1e-7)
-        one_hot = nn.functional.one_hot(target, classes).movedim(-1, 1)
+        # Products of whole numbers would be of torch's default type, which `*-true` precisions set.
+        one_hot = nn.functional.one_hot(target, classes).movedim(-1, 1).to(p.dtype)
         smooth = (1 - self.label_smoothing) * one_hot + self.label_smoothing / classes
         return torch.mean(torch.sum(-((1 - p) ** self.gamma) * smooth * p.log(), dim=1))
 

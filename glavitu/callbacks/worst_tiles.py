@@ -130,7 +130,7 @@ class WorstTiles(ResultsCallback):
 
     def _worst_of_all(self, module: LightningModule) -> set[int]:
         # As many rows in each process; what is left over is worse than no tile.
-        rows = torch.full((self.samples, 2), torch.inf)
+        rows = torch.full((self.samples, 2), torch.inf, dtype=torch.float64)
         for row, (number, sample) in zip(rows, self._worst.items(), strict=False):
             row[0], row[1] = sample.iou, number
         gathered: Any = module.all_gather(rows)

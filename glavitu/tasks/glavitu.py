@@ -38,6 +38,7 @@ from glavitu.tasks.hyperparameters import (
     is_buildable,
     plain_hyperparameters,
 )
+from glavitu.tasks.precision import counting_in_float32
 from glavitu.tasks.schedule import LossWatch, cosine_cycles
 
 
@@ -293,8 +294,9 @@ class GlaViTUTask(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start to count anew: here, since states made in another mode cannot be updated."""
-        self.val_metrics.reset()
-        self.val_loss.reset()
+        for metric in (self.val_metrics, self.val_loss):
+            metric.set_dtype(torch.float32)  # `*-true` precisions change it, and sums need it
+            metric.reset()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Count loss and IoU of windows, and return the predicted classes (B, H, W).
@@ -307,15 +309,16 @@ class GlaViTUTask(LightningModule):
             return torch.as_tensor(mask)
         prediction = self._validate(image, mask, location)
         if self.location == "region":
-            unknown = region_vector(UNKNOWN).to(image.device)
+            unknown = region_vector(UNKNOWN).to(image)
             self._validate(image, mask, unknown.expand(len(image), -1))
         return prediction
 
     def _validate(self, image: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         logits = self(image, location)
         prediction = most_probable(logits)
-        self.val_metrics.update(prediction, mask)
-        self.val_loss.update(self.loss(logits, mask), len(image))
+        with counting_in_float32():
+            self.val_metrics.update(prediction, mask)
+            self.val_loss.update(self.loss(logits, mask), len(image))
         return prediction
 
     def on_validation_epoch_end(self) -> None:
