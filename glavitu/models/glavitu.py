@@ -11,7 +11,7 @@ from glavitu.features import FeatureLike, resolve_features
 from glavitu.models.blocks import initialise
 from glavitu.models.fusion import Fusion
 from glavitu.models.resunet import ResUNet
-from glavitu.models.setr import PATCH, SETR
+from glavitu.models.setr import PATCH, SETR, initialise_transformer
 
 
 class GlaViTU(nn.Module):
@@ -71,6 +71,7 @@ class GlaViTU(nn.Module):
         self.deep_supervision = nn.Conv2d(width, num_classes, 1)
         self.output = nn.Conv2d(width, num_classes, 1)
         self.apply(initialise)
+        self.setr.apply(initialise_transformer)
 
     @overload
     def forward(

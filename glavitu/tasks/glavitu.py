@@ -41,6 +41,9 @@ from glavitu.tasks.hyperparameters import (
 from glavitu.tasks.precision import counting_in_float32
 from glavitu.tasks.schedule import LossWatch, cosine_cycles
 
+#: Keras' own, as published; PyTorch's is 1e-8.
+ADAM_EPSILON = 1e-7
+
 
 class GlaViTUTask(LightningModule):
     """Trains GlaViTU, or a baseline behind the same fusion, to map glaciers.
@@ -398,7 +401,7 @@ class GlaViTUTask(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, and cosine cycles from the learning rate to 0, stepped with each batch."""
         options = self.hparams
-        optimiser = torch.optim.Adam(self.parameters(), lr=options["lr"])
+        optimiser = torch.optim.Adam(self.parameters(), lr=options["lr"], eps=ADAM_EPSILON)
         epochs, growth = options["cycle_epochs"], options["cycle_growth"]
         return cosine_cycles(optimiser, self.trainer, epochs, growth)
 
