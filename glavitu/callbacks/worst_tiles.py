@@ -18,6 +18,7 @@ from torch import Tensor
 from glavitu.callbacks.results import ResultsCallback
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import Calibration
+from glavitu.errors import check_number
 from glavitu.features import FeatureGroup
 from glavitu.files import when_complete
 from glavitu.metrics.region_confusion import confusion_counts, most_probable
@@ -76,6 +77,7 @@ class WorstTiles(ResultsCallback):
 
     def __init__(self, samples: int = 16, output: str | None = None) -> None:
         super().__init__(output)
+        check_number("worst_tiles.samples", samples, 0, whole=True)
         self.samples = samples
         self._worst: dict[int, Sample] = {}
 

@@ -23,7 +23,7 @@ from glavitu.datasets.samplers import (
     patches_of,
 )
 from glavitu.datasets.torchgeo_api import stack_samples, unknown_torchgeo
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureGroup, resolve_features
 from glavitu.transforms import Augmentation, TrainingAugmentation
 
@@ -93,6 +93,11 @@ class GlacierDataModule(GeoDataModule):
         num_workers: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  (frozen)
     ) -> None:
+        check_number("data.batch_size", batch_size, 1, whole=True)
+        check_number("data.patch_size", patch_size, 1, whole=True)
+        check_number("data.num_workers", num_workers, 0, whole=True)
+        if steps_per_epoch is not None:
+            check_number("data.steps_per_epoch", steps_per_epoch, 1, whole=True)
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
         except TypeError as error:

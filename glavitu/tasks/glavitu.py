@@ -34,6 +34,7 @@ from glavitu.tasks.checkpoints import (
 from glavitu.tasks.hyperparameters import (
     NOT_KEPT,
     check_buildable,
+    check_hyperparameters,
     class_name,
     is_buildable,
     plain_hyperparameters,
@@ -114,11 +115,6 @@ class GlaViTUTask(LightningModule):
         loss: str | nn.Module = "focal",
     ) -> None:
         super().__init__()
-        if image_size < 16 or image_size % 16:
-            raise InputError(
-                f"the window (data.patch_size, or image_size) is {image_size} pixels; give a "
-                f"multiple of 16, such as {max(16, image_size // 16 * 16)}"
-            )
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location = location
@@ -127,6 +123,7 @@ class GlaViTUTask(LightningModule):
         # Lightning collects the arguments as they are here, or as a configuration gives them.
         model, loss = class_name(model), class_name(loss)
         self.save_hyperparameters(ignore=NOT_KEPT)
+        check_hyperparameters(self.hparams)
         # Plain values alone, so that checkpoints load without unpickling code.
         self.save_hyperparameters(
             plain_hyperparameters(self.hparams, self.features, self._given["model"])
