@@ -15,6 +15,7 @@ from glavitu.datasets.benchmark_tiles import BenchmarkTiles, is_benchmark
 from glavitu.datasets.glacier_rasters import GlacierRasters
 from glavitu.datasets.manifest import is_manifest
 from glavitu.datasets.samplers import (
+    FixedShare,
     GridWindows,
     ProcessShare,
     RandomWindows,
@@ -241,6 +242,8 @@ class GlacierDataModule(GeoDataModule):
         self, sampler: Sampler[TileWindow], fill: bool = False
     ) -> Sampler[TileWindow] | ProcessShare:
         trainer = self.trainer
+        if trainer is not None and getattr(trainer, "overfit_batches", 0):
+            return FixedShare(sampler, trainer.global_rank, trainer.world_size, fill)
         if trainer is None or trainer.world_size == 1:
             return sampler
         return ProcessShare(sampler, trainer.global_rank, trainer.world_size, fill)
