@@ -242,7 +242,7 @@ class GlacierDataModule(GeoDataModule):
         self, sampler: Sampler[TileWindow], fill: bool = False
     ) -> Sampler[TileWindow] | ProcessShare:
         trainer = self.trainer
-        if trainer is not None and getattr(trainer, "overfit_batches", 0):
+        if trainer is not None and getattr(trainer, "overfit_batches", False):
             return FixedShare(sampler, trainer.global_rank, trainer.world_size, fill)
         if trainer is None or trainer.world_size == 1:
             return sampler
