@@ -66,4 +66,5 @@ def coordinate_vector(longitude: float, latitude: float) -> Tensor:
         latitude: Degrees north.
     """
     lat, lon = math.radians(latitude), math.radians(longitude)
-    return torch.tensor([math.sin(lat), math.cos(lat), math.sin(lon), math.cos(lon)])
+    values = [math.sin(lat), math.cos(lat), math.sin(lon), math.cos(lon)]
+    return torch.tensor(values, dtype=torch.float32)

@@ -16,6 +16,7 @@ from torch import Tensor
 from glavitu.callbacks.run_folder import OwnFolder, run_folder
 from glavitu.classes import GLACIER
 from glavitu.confidence.calibration import RAW_NOTICE, confidence_tag
+from glavitu.errors import check_number
 from glavitu.files import stem_of, when_complete
 from glavitu.models.entropy import confidence
 from glavitu.rasters.writing import write_geotiff
@@ -33,6 +34,7 @@ class PredictionFigures(Callback):
     """
 
     def __init__(self, samples: int = 4) -> None:
+        check_number("prediction_figures.samples", samples, 0, whole=True)
         self.samples = samples
         self._drawn = 0
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from glavitu.callbacks.results import ResultsCallback
 from glavitu.classes import GLACIER, UNKNOWN
 from glavitu.confidence.calibration import Calibration
+from glavitu.errors import check_number
 from glavitu.features import FeatureGroup
 from glavitu.files import stem_of, when_complete
 from glavitu.metrics.region_confusion import confusion_counts, most_probable
@@ -81,6 +82,7 @@ class WorstTiles(ResultsCallback):
 
     def __init__(self, samples: int = 16, output: str | None = None) -> None:
         super().__init__(output)
+        check_number("worst_tiles.samples", samples, 0, whole=True)
         self.samples = samples
         self._worst: dict[int, Sample] = {}
 
@@ -139,7 +141,7 @@ class WorstTiles(ResultsCallback):
 
     def _worst_of_all(self, module: LightningModule) -> set[int]:
         # As many rows in each process; what is left over is worse than no tile.
-        rows = torch.full((self.samples, 2), torch.inf)
+        rows = torch.full((self.samples, 2), torch.inf, dtype=torch.float64)
         for row, (number, sample) in zip(rows, self._worst.items(), strict=False):
             row[0], row[1] = sample.iou, number
         gathered: Any = module.all_gather(rows)

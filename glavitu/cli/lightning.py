@@ -17,6 +17,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
     set_parsing_settings,
 )
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
@@ -41,7 +42,7 @@ from glavitu.cli.resuming import check_unchanged, find_last, first_logger
 from glavitu.cli.shipped import find_config
 from glavitu.cli.yaml_files import parse_yaml, read_yaml
 from glavitu.datamodules import GlacierDataModule
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints, read_checkpoint
 from glavitu.tasks.hyperparameters import check_buildable, modules_of_config
@@ -59,6 +60,15 @@ CHECKPOINT_HELP = (
 
 #: Options of Lightning's that are decided here; configurations of older runs may have them.
 DECIDED = ("weights_only", "return_predictions", "verbose", "ckpt_path")
+
+#: Numbers of the trainer that Lightning does not check.
+COUNTS: dict[str, dict[str, Any]] = {
+    "accumulate_grad_batches": {"least": 1, "whole": True},
+    "check_val_every_n_epoch": {"least": 1, "whole": True},
+    "gradient_clip_val": {"least": 0},
+    "log_every_n_steps": {"least": 0, "whole": True},
+    "num_nodes": {"least": 1, "whole": True},
+}
 
 INFERENCE_HELP = "Take the mean of several predictions, as the same option of glavitu map."
 
@@ -176,6 +186,9 @@ class GlaViTUCLI(LightningCLI):
         """Never unpickle a checkpoint, and write predictions rather than gathering them."""
         subcommand = self.config.subcommand
         options = self.config[subcommand]
+        for key, limits in COUNTS.items():
+            if options.trainer[key] is not None:
+                check_number(f"trainer.{key}", options.trainer[key], **limits)
         if options.weights_only is False:
             raise InputError(
                 "--weights_only false: checkpoints are never unpickled, since a pickle can run any "
@@ -203,6 +216,8 @@ class GlaViTUCLI(LightningCLI):
             super().instantiate_classes()
         except (InputError, OSError):
             raise
+        except MisconfigurationException as error:
+            raise InputError(f"the trainer's options: {str(error).strip()}") from error
         except Exception as error:  # any class may be named, and fail as it likes
             raise InputError(
                 f"the options cannot be used: {error or type(error).__name__}; see the option that "
@@ -335,6 +350,8 @@ def run(arguments: Sequence[str]) -> int:
             save_config_kwargs={"save_to_log_dir": False},
             args=list(arguments),
         )
+    except MisconfigurationException as error:
+        raise InputError(str(error).strip()) from error
     except (SystemExit, RuntimeError) as error:
         # Lightning ends with status 1 upon Ctrl-C. Where all processes of a group are told to
         # stop, those that read ahead may be gone before this one has come to the end of its step.

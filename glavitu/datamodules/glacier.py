@@ -15,6 +15,7 @@ from glavitu.datasets.benchmark_tiles import BenchmarkTiles, is_benchmark
 from glavitu.datasets.glacier_rasters import GlacierRasters
 from glavitu.datasets.manifest import is_manifest
 from glavitu.datasets.samplers import (
+    FixedShare,
     GridWindows,
     ProcessShare,
     RandomWindows,
@@ -23,7 +24,7 @@ from glavitu.datasets.samplers import (
     patches_of,
 )
 from glavitu.datasets.torchgeo_api import stack_samples, unknown_torchgeo
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureGroup, resolve_features
 from glavitu.transforms import Augmentation, TrainingAugmentation
 
@@ -111,6 +112,11 @@ class GlacierDataModule(GeoDataModule):
         slope_percent: bool = False,
         layer: str | None = None,
     ) -> None:
+        check_number("data.batch_size", batch_size, 1, whole=True)
+        check_number("data.patch_size", patch_size, 1, whole=True)
+        check_number("data.num_workers", num_workers, 0, whole=True)
+        if steps_per_epoch is not None:
+            check_number("data.steps_per_epoch", steps_per_epoch, 1, whole=True)
         try:
             super().__init__(GlacierRasters, batch_size, patch_size, num_workers=num_workers)
         except TypeError as error:
@@ -261,6 +267,8 @@ class GlacierDataModule(GeoDataModule):
         self, sampler: Sampler[TileWindow], fill: bool = False
     ) -> Sampler[TileWindow] | ProcessShare:
         trainer = self.trainer
+        if trainer is not None and getattr(trainer, "overfit_batches", False):
+            return FixedShare(sampler, trainer.global_rank, trainer.world_size, fill)
         if trainer is None or trainer.world_size == 1:
             return sampler
         return ProcessShare(sampler, trainer.global_rank, trainer.world_size, fill)

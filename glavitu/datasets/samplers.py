@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DistributedSampler, Sampler
+from torch.utils.data import DistributedSampler, Sampler, SequentialSampler
 
 from glavitu.windows import Window, centred_padding
 
@@ -201,6 +201,17 @@ class ProcessShare(DistributedSampler[TileWindow]):
     def __len__(self) -> int:
         """Return the number of windows of the share."""
         return self.own or int(self.fill)
+
+
+class FixedShare(ProcessShare, SequentialSampler):  # type: ignore[misc]
+    """The share of one process in windows that are the same in every epoch.
+
+    For Lightning's ``overfit_batches``, which puts indices into the dataset in the place of every
+    sampler but PyTorch's sequential one.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Stay with the windows there are."""
 
 
 def patches_of(tile: Window, size: int) -> int:

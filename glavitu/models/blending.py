@@ -22,7 +22,8 @@ def blend_weights(window: int) -> Tensor:
     Returns:
         float32 (window, window); the grid runs from -1 to 1 in both directions.
     """
-    axis = torch.linspace(-1, 1, window)
+    # Not in torch's default type, which `*-true` precisions set: weights are summed up.
+    axis = torch.linspace(-1, 1, window, dtype=torch.float32)
     return torch.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / 2)
 
 
@@ -44,8 +45,8 @@ class BandBlender:
     ) -> None:
         self.window = window
         self.weights = blend_weights(window).to(device)
-        self.total = torch.zeros(classes, window, width, device=device)
-        self.weight = torch.zeros(window, width, device=device)
+        self.total = torch.zeros(classes, window, width, device=device, dtype=torch.float32)
+        self.weight = torch.zeros(window, width, device=device, dtype=torch.float32)
 
     def add(self, col: int, probabilities: Tensor) -> None:
         """Add a window of the current row of windows.
@@ -147,7 +148,7 @@ def predict_blended(
     channels, height, width = image.shape
     vertical, horizontal = centred_padding(height, window), centred_padding(width, window)
     top, left = vertical.before, horizontal.before
-    blended = torch.empty(classes, height, width)
+    blended = torch.empty(classes, height, width, dtype=torch.float32)
 
     def predict_row(row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         # Only these rows are padded: of a whole scene a second copy would take much memory.

@@ -10,12 +10,12 @@ that maps images to logits; what it may tell of itself beside that:
 
 import inspect
 import pydoc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureLike
 from glavitu.models import FusedSegmenter, GlaViTU
 from glavitu.regions import LOCATION_SIZES
@@ -78,7 +78,7 @@ def build_model(
             f"model_args {', '.join(unknown)} are not known to model {model!r}; it takes "
             f"{', '.join(sorted(known))}"
         )
-    return chosen(**fixed, **model_args)
+    return _build(chosen, model, {**fixed, **model_args})
 
 
 def is_class_path(name: str) -> bool:
@@ -146,10 +146,7 @@ def set_momentum(model: nn.Module, momentum: float) -> None:
     Raises:
         InputError: If it is not above 0 and at most 1.
     """
-    if not 0 < momentum <= 1:
-        raise InputError(
-            f"batch_norm_momentum is {momentum}; give a number above 0 and at most 1, such as 0.1"
-        )
+    check_number("batch_norm_momentum", momentum, above=0, most=1)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = momentum
@@ -178,5 +175,15 @@ def _build_class(path: str, arguments: Mapping[str, Any]) -> nn.Module:
         )
     if "encoder_weights" in inspect.signature(chosen).parameters:
         arguments = {**arguments, "encoder_weights": None}  # its weights come from the checkpoint
-    built: nn.Module = chosen(**arguments)
-    return built
+    return _build(chosen, path, arguments)
+
+
+def _build(chosen: Callable[..., nn.Module], name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    try:
+        return chosen(**arguments)
+    except InputError:
+        raise
+    except Exception as error:  # what others' classes make of numbers that cannot be
+        given = {key: value for key, value in arguments.items() if is_plain(value)}
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(f"the model {name} cannot be built of {given}: {reason}") from error

@@ -6,12 +6,12 @@ from typing import Literal, overload
 
 from torch import Tensor, nn
 
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureLike, resolve_features
 from glavitu.models.blocks import initialise
 from glavitu.models.fusion import Fusion
 from glavitu.models.resunet import ResUNet
-from glavitu.models.setr import PATCH, SETR
+from glavitu.models.setr import PATCH, SETR, initialise_transformer
 
 
 class GlaViTU(nn.Module):
@@ -55,11 +55,15 @@ class GlaViTU(nn.Module):
         deep_supervision_weight: float = 0.5,
     ) -> None:
         super().__init__()
+        check_number("image_size", image_size, PATCH, whole=True)
         check_size(image_size, image_size)
-        if heads < 1 or width % heads:
+        for key, count in (("width", width), ("depth", depth), ("heads", heads)):
+            check_number(key, count, 1, whole=True)
+        if width % heads:
             raise InputError(f"width {width} is not divisible by {heads} heads; choose another")
-        if num_classes < 2:
-            raise InputError(f"num_classes is {num_classes}; give 2 or more, glacier is class 1")
+        check_number("num_classes (glacier is class 1)", num_classes, 2, whole=True)
+        check_number("dropout", dropout, 0, below=1)
+        check_number("deep_supervision", deep_supervision_weight, 0)
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location_size = location_size
@@ -71,6 +75,7 @@ class GlaViTU(nn.Module):
         self.deep_supervision = nn.Conv2d(width, num_classes, 1)
         self.output = nn.Conv2d(width, num_classes, 1)
         self.apply(initialise)
+        self.setr.apply(initialise_transformer)
 
     @overload
     def forward(

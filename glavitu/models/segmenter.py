@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureLike, resolve_features
 from glavitu.models.blocks import initialise
 from glavitu.models.fusion import Fusion
@@ -54,6 +54,9 @@ class FusedSegmenter(nn.Module):
         super().__init__()
         import segmentation_models_pytorch as smp  # a second, which most runs do not need
 
+        check_number("width", width, 1, whole=True)
+        check_number("num_classes (glacier is class 1)", num_classes, 2, whole=True)
+        check_number("dropout", dropout, 0, below=1)
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location_size = location_size

@@ -8,6 +8,29 @@ from glavitu.models.blocks import NORM_EPSILON, NORM_MOMENTUM
 PATCH = 16
 
 
+def initialise_transformer(module: nn.Module) -> None:
+    """Give patch embedding and attention the Glorot uniform kernels that they have in Keras.
+
+    Its fans differ from PyTorch's: the embedding is a dense layer over flattened patches, and of
+    attention's kernels, (in, heads, size) and (heads, size, out), all but the last two axes count
+    as the extent of a convolution. Use with :meth:`torch.nn.Module.apply`, after
+    :func:`glavitu.models.blocks.initialise`.
+    """
+    if isinstance(module, SETR):
+        out, channels, height, width = module.embedding.weight.shape
+        _glorot(module.embedding, channels * height * width, out)
+    elif isinstance(module, Attention):
+        width, heads = module.query.in_features, module.heads
+        for layer in (module.query, module.key, module.value):
+            _glorot(layer, width * heads, width * (width // heads))
+        _glorot(module.output, width, width * heads)
+
+
+def _glorot(layer: nn.Conv2d | nn.Linear, fan_in: int, fan_out: int) -> None:
+    bound = (6 / (fan_in + fan_out)) ** 0.5
+    nn.init.uniform_(layer.weight, -bound, bound)
+
+
 class PositionalEmbedding(nn.Module):
     """A learned vector for each position of a square grid, interpolated for other grids.
 

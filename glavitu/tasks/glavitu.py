@@ -36,13 +36,18 @@ from glavitu.tasks.checkpoints import (
 from glavitu.tasks.hyperparameters import (
     NOT_KEPT,
     check_buildable,
+    check_hyperparameters,
     class_name,
     is_buildable,
     plain_hyperparameters,
 )
+from glavitu.tasks.precision import counting_in_float32
 from glavitu.tasks.schedule import LossWatch, cosine_cycles
 from glavitu.tasks.stored import check_progress, check_weights
 from glavitu.tasks.training_windows import TrainingWindows, read_training_values
+
+#: Keras' own, as published; PyTorch's is 1e-8.
+ADAM_EPSILON = 1e-7
 
 
 class GlaViTUTask(TrainingWindows):
@@ -119,11 +124,6 @@ class GlaViTUTask(TrainingWindows):
         loss: str | nn.Module = "focal",
     ) -> None:
         super().__init__()
-        if image_size < 16 or image_size % 16:
-            raise InputError(
-                f"the window (data.patch_size, or image_size) is {image_size} pixels; give a "
-                f"multiple of 16, such as {max(16, image_size // 16 * 16)}"
-            )
         self.features = resolve_features(features)
         self.num_classes = num_classes
         self.location = location
@@ -133,6 +133,7 @@ class GlaViTUTask(TrainingWindows):
         # Lightning collects the arguments as they are here, or as a configuration gives them.
         model, loss = class_name(model), class_name(loss)
         self.save_hyperparameters(ignore=NOT_KEPT)
+        check_hyperparameters(self.hparams)
         # Plain values alone, so that checkpoints load without unpickling code.
         self.save_hyperparameters(
             plain_hyperparameters(self.hparams, self.features, self._given["model"])
@@ -325,8 +326,9 @@ class GlaViTUTask(TrainingWindows):
 
     def on_validation_epoch_start(self) -> None:
         """Start to count anew: here, since states made in another mode cannot be updated."""
-        self.val_metrics.reset()
-        self.val_loss.reset()
+        for metric in (self.val_metrics, self.val_loss):
+            metric.set_dtype(torch.float32)  # `*-true` precisions change it, and sums need it
+            metric.reset()
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Count loss and IoU of windows, and return the predicted classes (B, H, W).
@@ -339,17 +341,18 @@ class GlaViTUTask(TrainingWindows):
             return torch.as_tensor(mask)
         prediction = self._validate(image, mask, location)
         if self.location == "region":
-            unknown = region_vector(UNKNOWN).to(image.device)
+            unknown = region_vector(UNKNOWN).to(image)
             self._validate(image, mask, unknown.expand(len(image), -1))
         return prediction
 
     def _validate(self, image: Tensor, mask: Tensor, location: Tensor | None) -> Tensor:
         logits = self(image, location)
         prediction = most_probable(logits)
-        self.val_metrics.update(prediction, mask)
         # Means over known pixels are weighed by these, so that no batch or process counts more.
         known = (mask != UNKNOWN_CLASS).sum()
-        self.val_loss.update(torch.where(known > 0, self.loss(logits, mask), 0), known)
+        with counting_in_float32():
+            self.val_metrics.update(prediction, mask)
+            self.val_loss.update(torch.where(known > 0, self.loss(logits, mask), 0), known)
         return prediction
 
     def on_validation_epoch_end(self) -> None:
@@ -433,7 +436,7 @@ class GlaViTUTask(TrainingWindows):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, and cosine cycles from the learning rate to 0, stepped with each batch."""
         options = self.hparams
-        optimiser = torch.optim.Adam(self.parameters(), lr=options["lr"])
+        optimiser = torch.optim.Adam(self.parameters(), lr=options["lr"], eps=ADAM_EPSILON)
         epochs, growth = options["cycle_epochs"], options["cycle_growth"]
         return cosine_cycles(optimiser, self.trainer, epochs, growth)
 

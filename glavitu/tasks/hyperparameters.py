@@ -5,12 +5,37 @@ from typing import Any
 
 from torch import nn
 
-from glavitu.errors import InputError
+from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureGroup
 from glavitu.models.build import class_path, is_class_path, is_plain, is_trusted, known_arguments
 
 #: Arguments that are no part of a checkpoint; Lightning's command line adds the last.
 NOT_KEPT = ("initial_weights", "inference", "compile", "_instantiator")
+
+
+def check_hyperparameters(options: Mapping[str, Any]) -> None:
+    """Check the numbers among a task's arguments.
+
+    Args:
+        options: The arguments by name.
+
+    Raises:
+        InputError: If one cannot be.
+    """
+    size = options["image_size"]
+    check_number("image_size (data.patch_size)", size, 1, whole=True)
+    if size % 16:
+        raise InputError(
+            f"the window (data.patch_size, or image_size) is {size} pixels; give a multiple of 16, "
+            f"such as {max(16, size // 16 * 16)}"
+        )
+    check_number("num_classes (glacier is class 1)", options["num_classes"], 2, whole=True)
+    check_number("lr", options["lr"], above=0)
+    for key in ("cycle_epochs", "cycle_growth"):
+        check_number(key, options[key], 1, whole=True)
+    for key in ("gamma", "deep_supervision"):
+        check_number(key, options[key], 0)
+    check_number("label_smoothing", options["label_smoothing"], 0, below=1)
 
 
 def class_name(value: str | nn.Module) -> str:

@@ -69,5 +69,5 @@ class LossWatch:
                 "checkpoints keep those from before. Start from one with a lower learning rate "
                 "(--model.initial_weights and --model.lr), limit the gradients "
                 "(--trainer.gradient_clip_val 1), or train with --trainer.precision bf16-mixed "
-                "where it is 16-mixed"
+                "where it is of 16 bits"
             )

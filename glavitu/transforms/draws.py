@@ -8,9 +8,9 @@ Params = dict[str, Tensor]
 
 def drawn(p: float, samples: int, device: torch.device) -> Tensor:
     """Draw which samples are augmented, bool (B, 1)."""
-    return torch.rand(samples, 1, device=device) < p
+    return torch.rand(samples, 1, device=device, dtype=torch.float32) < p
 
 
 def centres(size: int, device: torch.device) -> Tensor:
     """Centres of a side's pixels as shares of the side."""
-    return (torch.arange(size, device=device) + 0.5) / size
+    return (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size

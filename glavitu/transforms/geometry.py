@@ -45,7 +45,7 @@ class RandomGeometry(AugmentationBase2D):
         rotated = drawn(a.rotation, n, self.device)
         turns = torch.randint(1, 4, (n, 1), device=self.device) * rotated
         cropped = drawn(a.crop, n, self.device)
-        draws = torch.rand(3, n, 1, device=self.device)
+        draws = torch.rand(3, n, 1, device=self.device, dtype=torch.float32)
         side = 1 - (1 - a.crop_scale) * draws[0] * cropped
         top, left = (1 - side) * draws[1], (1 - side) * draws[2]
 

@@ -76,5 +76,5 @@ class TrainingAugmentation(nn.Module):
         if self.unknown_region:
             location = batch["location"]
             unknown = drawn(self.unknown_region, len(location), location.device)
-            batch["location"] = torch.where(unknown, self.unknown, location)
+            batch["location"] = torch.where(unknown, self.unknown.to(location), location)
         return batch

@@ -298,3 +298,32 @@ def test_padding_is_land_in_the_benchmark_and_unknown_elsewhere(form, padding, l
         counted += int((batch["mask"] != 255).sum())
     tiles = len(data.val_dataset.tiles)
     assert counted == tiles * (64**2 if label is None else 96**2)
+
+
+class Kept(Recorder):
+    """Keeps the places of the windows of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.windows = []
+
+    def training_step(self, batch, batch_idx):
+        self.windows.append((self.current_epoch, batch["bounds"].tolist()))
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize(("batches", "expected"), [(2, 2), (0.5, 4)])
+def test_few_batches_are_trained_on_again_and_again(world, batches, expected):
+    module = Kept()
+    data = GlacierDataModule(str(world), patch_size=32, batch_size=2, steps_per_epoch=8)
+    Trainer(
+        max_epochs=3,
+        overfit_batches=batches,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    ).fit(module, data)
+    epochs = [[w for e, w in module.windows if e == epoch] for epoch in range(3)]
+    assert len(epochs[0]) == expected
+    assert epochs[0] == epochs[1] == epochs[2]

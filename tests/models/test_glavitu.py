@@ -150,3 +150,21 @@ def test_an_encoder_starts_from_a_checkpoint(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"no")
     with pytest.raises(InputError, match=r"broken\.safetensors"):
         FusedSegmenter(**options, encoder_weights=tmp_path / "broken.safetensors")
+
+
+def test_weights_start_as_in_keras():
+    setr = GlaViTU().setr
+    assert setr.embedding.weight.std().item() == pytest.approx(
+        (2 / (16 * 16 * 64 + 64)) ** 0.5, 0.02
+    )
+    for block in setr.blocks:
+        attention = block.attention
+        for layer in (attention.query, attention.key, attention.value):
+            # Keras' kernel (64, 4, 16): fans of 4 * 64 and 16 * 64.
+            assert 0.067 < layer.weight.abs().max().item() < (6 / 1280) ** 0.5
+        # And (4, 16, 64): fans of 16 * 4 and 64 * 4.
+        assert 0.134 < attention.output.weight.abs().max().item() < (6 / 320) ** 0.5
+        # As dense layers of 64 and 256.
+        assert 0.134 < block.mlp[0].weight.abs().max().item() < (6 / 320) ** 0.5
+    biases = [value for name, value in setr.named_parameters() if name.endswith("bias")]
+    assert not any(bias.any() for bias in biases)

@@ -63,6 +63,7 @@ def test_the_schedule_restarts_at_the_published_epochs():
     configured = module.configure_optimizers()
     optimiser, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     assert type(optimiser) is torch.optim.Adam
+    assert optimiser.defaults["eps"] == 1e-7  # Keras' own
     assert configured["lr_scheduler"]["interval"] == "step"
     rates = []
     for _ in range(steps * 150):
