@@ -142,7 +142,8 @@ def partial_folder(parent: Path, name: str) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     if parent.resolve() not in _swept:
         sweep(parent)
-    folder, handle = _claim(parent, f"{PARTIAL}{name[:60]}")
+    # Without a suffix, so that who looks for files of a kind does not find it.
+    folder, handle = _claim(parent, PARTIAL + name[:60].replace(".", "_"))
     try:
         yield folder
     finally:

@@ -76,11 +76,11 @@ with when_complete(Path(sys.argv[1])) as partial:
         assert partial.read_text() == "half"
         process.kill()
         process.wait()
-    (tmp_path / ".partial-b.txt").write_text("of glavitu 0.1")
-    for name in ("a.txt", "b.txt"):
+    (tmp_path / ".partial-b").write_text("of glavitu 0.1")
+    for name in ("a.txt", "b"):
         with when_complete(tmp_path / name) as own:
             own.write_text("new")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "b.txt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.txt", "b"]
 
 
 def test_a_link_in_the_place_of_a_partial_file_is_not_followed(tmp_path):
@@ -88,7 +88,7 @@ def test_a_link_in_the_place_of_a_partial_file_is_not_followed(tmp_path):
     elsewhere.mkdir()
     (elsewhere / "a.txt").write_text("mine")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".partial-a.txt").symlink_to(elsewhere)
+    (tmp_path / "out" / ".partial-a_txt").symlink_to(elsewhere)
     with when_complete(tmp_path / "out" / "a.txt") as partial:
         partial.write_text("new")
     assert (elsewhere / "a.txt").read_text() == "mine"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from glavitu.errors import InputError
+
 Work = Callable[[], int | None]
 
 #: A command that runs longer than this hangs.
@@ -99,6 +101,9 @@ def _do(work: Work, folder: Path, log: Path, file_bytes: int | None) -> None:
         status = work() or 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except (InputError, OSError) as error:  # as the command line says it
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     except BaseException:
         traceback.print_exc()
     finally:

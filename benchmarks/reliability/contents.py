@@ -15,9 +15,9 @@ import torch
 import yaml
 from PIL import Image
 
-#: What tells when, how long and after how many windows of an earlier call, and sums of files whose
-#: bytes tell it.
-OF_TIME = {"date", "seconds", "windows", "sums", "current_score"}
+#: What tells when, where, how long and after how many windows of an earlier call, and sums of files
+#: whose bytes tell it.
+OF_TIME = {"date", "checkpoint", "seconds", "windows", "sums", "current_score"}
 
 #: State of Lightning's that holds paths and times.
 NOT_COMPARED = {"callbacks", "loops", "hparams_name"}

@@ -216,7 +216,7 @@ class SyntheticGlaciers:
         return root
 
     def write_hdf5(self, root: str | os.PathLike[str], progress: bool = True) -> Path:
-        """Write one HDF5 file per split, as the benchmark was released.
+        """Write one HDF5 file per split, as the benchmark was released; a split is made in memory.
 
         Args:
             root: Folder to write ``train.hdf5``, ``val.hdf5`` and ``test.hdf5`` to; made if
@@ -229,9 +229,14 @@ class SyntheticGlaciers:
         root = Path(root)
         with opened(root):
             for split in SPLITS:
-                with when_complete(root / f"{split}.hdf5") as path, h5py.File(path, "w") as file:
-                    for tile in self.split(split, progress):
-                        _write_group(file, tile)
+                with when_complete(root / f"{split}.hdf5") as path:
+                    # In memory first, for on a full disk HDF5 ends the process.
+                    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+                        for tile in self.split(split, progress):
+                            _write_group(file, tile)
+                        file.flush()
+                        image = file.id.get_file_image()
+                    path.write_bytes(image)
         return root
 
     def _transform(self, split: str, region: str, index: int) -> Affine:

@@ -1,9 +1,14 @@
+import subprocess
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 
 from glavitu.datasets import GlacierRasters, SyntheticGlaciers
+from glavitu.errors import InputError
+from glavitu.files import opened
 from glavitu.synthetic.scenes import (
     SENSORS,
     YEARS,
@@ -63,3 +68,33 @@ def test_the_manifest_lists_every_place_year_and_sensor(manifest):
     assert {(tile.date, tile.sensor) for tile in dataset.tiles} == {
         (year, sensor) for year in YEARS for sensor in SENSORS
     }
+
+
+class TestOnAFullDisk:
+    @pytest.fixture
+    def disk(self, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("this user may not mount")
+        yield disk
+        subprocess.run(["umount", str(disk)], check=True)
+
+    @pytest.mark.parametrize("form", ["write_geotiffs", "write_hdf5", "scenes"])
+    def test_a_world_is_an_error_and_what_has_a_name_is_whole(self, disk, form):
+        world = SyntheticGlaciers(("SC",), tiles=(1, 1, 1), size=64, seed=0)
+        write = partial(write_scenes, world) if form == "scenes" else getattr(world, form)
+        with pytest.raises((OSError, InputError), match=r"whole|No space left on device: '.*hdf5'"):
+            write(disk / "out", progress=False)
+        for path in (disk / "out").rglob("*.tif"):
+            with rasterio.open(path) as file:
+                file.read()
+        assert not list((disk / "out").rglob(".*"))
+
+    @pytest.mark.parametrize("form", ["write_geotiffs", "write_hdf5", "scenes"])
+    def test_two_do_not_write_into_one_folder(self, tmp_path, form):
+        world = SyntheticGlaciers(("SC",), tiles=(1, 1, 1), size=64, seed=0)
+        write = partial(write_scenes, world) if form == "scenes" else getattr(world, form)
+        with opened(tmp_path / "out"), pytest.raises(InputError, match="another process"):
+            write(tmp_path / "out", progress=False)
