@@ -161,14 +161,14 @@ def _check_virtual(path: Path, asked: Path, depth: int) -> None:
         raise InputError(f"{asked}: is a VRT of a VRT, and so on without end; give its sources")
     folder = asked.resolve().parent
     for source in _sources(path):
-        file = path.parent / source
-        if not is_local(source) or not _inside(file, folder):
+        target = path.parent / source
+        if not is_local(source) or not _inside(target, folder):
             raise InputError(
                 f"{asked}: would read {source}, which lies outside of its folder. {REMEDY}"
             )
-        check_regular(file)
-        if file.is_file() and file.resolve() != path.resolve():
-            _check_virtual(file, asked, depth + 1)
+        check_regular(target)
+        if target.is_file() and target.resolve() != path.resolve():
+            _check_virtual(target, asked, depth + 1)
 
 
 def _check_hdf5(path: Path) -> None:
@@ -180,8 +180,8 @@ def _check_hdf5(path: Path) -> None:
     if not magic:
         return
     try:
-        with h5py.File(path, "r") as file:
-            groups, seen = [file["/"]], set()
+        with h5py.File(path, "r") as stored:
+            groups, seen = [stored["/"]], set()
             while groups:
                 group = groups.pop()
                 for name in group:

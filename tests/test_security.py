@@ -235,9 +235,10 @@ def test_names_are_text(tmp_path, capsys):
 
 
 def test_a_report_escapes_what_it_shows_and_loads_nothing(tmp_path):
-    run = write_run(
-        tmp_path / "run", [("a", "SC", NAME, 1, 1, 1, 1), ("\ud800", "SC", "b", 1, 1, 1, 1)]
-    )
+    rows = [("a", "SC", NAME, 1, 1, 1, 1), ("half", "SC", "b", 1, 1, 1, 1)]
+    run = write_run(tmp_path / "run", rows)
+    report = (run / "report.json").read_text()
+    (run / "report.json").write_text(report.replace("half", "\\ud800"))
     assert main(["report", str(run)]) == 0
     page = Path("report.html").read_text()
     assert "<b>{{7*7}}" not in page
@@ -267,7 +268,7 @@ def test_a_pipe_is_refused(kind, tmp_path, capsys):
         "manifest": ["info", str(pipe)],
     }[kind]
     if kind == "raster":
-        arguments[3] = str(pipe)
+        arguments[4] = str(pipe)
     assert str(pipe) in fails(arguments, capsys)
 
 

@@ -36,7 +36,7 @@ class Originals:
 
     @classmethod
     def make(cls, root: Path) -> "Originals":
-        """Make all files, in a child: its threads would be lost in those forked later."""
+        """Make all files, in a child, for threads that commands start are lost by forking."""
         child = os.fork()
         if child == 0:
             status = 1

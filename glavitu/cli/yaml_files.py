@@ -87,7 +87,7 @@ def _look_through(text: str, source: str) -> None:
         return not keys_next[-1]
 
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = f"{source}, line {event.start_mark.line + 1}"
+        line = f"{source}, line {event.start_mark.line + 1 if event.start_mark else 1}"
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
@@ -96,7 +96,7 @@ def _look_through(text: str, source: str) -> None:
             value()
             if any(anchor == event.anchor for anchor, _, _ in stack):
                 raise InputError(f"{line}: *{event.anchor} stands for what it is a part of")
-            total += sizes.get(event.anchor, 1)
+            total += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if value():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import pandas as pd
+from rasterio.errors import RasterioError
 from rich.table import Column
 from tqdm import tqdm
 
@@ -255,6 +256,15 @@ def _released_row(tile: ReleasedTile, group: h5py.Group) -> Row:
 
 
 def _folder_row(tile: TileFolder) -> Row:
+    try:
+        return _row_of_folder(tile)
+    except (RasterioError, ValueError, ArithmeticError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{tile.path}: its place cannot be told ({error})") from error
+
+
+def _row_of_folder(tile: TileFolder) -> Row:
     rasters = tile.rasters()
     if not rasters:
         raise InputError(f"{tile.path}: holds no GeoTIFF; check the column scene of the manifest")

@@ -455,11 +455,12 @@ class GlaViTUTask(TrainingWindows):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other data before its weights fail to fit."""
-        source = str(self.trainer.ckpt_path or "the checkpoint")
+        trainer = self._trainer  # None where the task is loaded without one
+        source = str((trainer and trainer.ckpt_path) or "the checkpoint")
         check_numbers(checkpoint["state_dict"], source)
         check_fit(checkpoint["hyper_parameters"], self.hparams, source)
         check_weights(checkpoint["state_dict"], self.state_dict(), source)
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
             check_progress(checkpoint, source)
         super().on_load_checkpoint(checkpoint)
         self.calibration = read_calibration(checkpoint, self.inference, "the checkpoint")

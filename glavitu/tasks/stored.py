@@ -139,6 +139,11 @@ def check_weights(stored: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
     Raises:
         InputError: If some are missing, unknown, or of another shape.
     """
+    # Others, such as of a loss, belong to modules that say themselves what they take.
+    stored, own = (
+        {name: weight for name, weight in weights.items() if name.startswith("model.")}
+        for weights in (stored, own)
+    )
     missing = [name for name in own if name not in stored]
     extra = [name for name in stored if name not in own]
     other = [name for name in own if name in stored and stored[name].shape != own[name].shape]
