@@ -42,10 +42,13 @@ class TrainingWindows(LightningModule):
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Measure the windows of a batch in training, until they are enough."""
         if self._measured is not None and self.trainer.training:
-            earlier = 0 if self._earlier is None else self._earlier.windows
-            left = (MOST_WINDOWS - earlier) // self.trainer.world_size - self._measured.windows
-            self._measured.add(batch["image"][: max(0, left)])
+            self._measured.add(batch["image"][: self._left(self._measured)])
         return batch
+
+    def _left(self, measured: WindowHistograms) -> int:
+        """Return how many windows each process is still to measure."""
+        earlier = 0 if self._earlier is None else self._earlier.windows
+        return max(0, (MOST_WINDOWS - earlier) // self.trainer.world_size - measured.windows)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the windows of all processes were like; Lightning asks each of them."""
@@ -63,16 +66,18 @@ class TrainingWindows(LightningModule):
         self._measured = None
 
     def _sum_up(self) -> None:
-        if self._measured is None or not self._measured.windows:
+        measured = self._measured
+        if measured is None or not measured.windows:
             return
-        strategy, processes = self.trainer.strategy, self.trainer.world_size
-        counts = self._measured.counts.to(self.device)
-        # Each process has measured as many windows as the others.
         counted = WindowHistograms(self.features)
-        counted.counts = strategy.reduce(counts.clone(), reduce_op="sum").cpu()
-        counted.windows = self._measured.windows * processes
+        counts = measured.counts.to(self.device, copy=True)
+        counted.counts = self.trainer.strategy.reduce(counts, reduce_op="sum").cpu()
+        # Each process has measured as many windows as the others.
+        counted.windows = measured.windows * self.trainer.world_size
         values = TrainingValues.counted(counted)
         self.training_values = values if self._earlier is None else values.joined(self._earlier)
+        if not self._left(measured):
+            self._measured = None
 
 
 def read_training_values(
