@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from glavitu.errors import InputError
 
 
@@ -45,6 +48,22 @@ def centred_padding(size: int, window: int) -> Padding:
     padded = window * (size // window + 1)
     before = (padded - size) // 2
     return Padding(before, padded - size - before, padded)
+
+
+def mirrored_pixels(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
+    """Find what is seen along an axis that is mirrored at both of its borders.
+
+    Args:
+        start: First pixel that is seen, below 0 where it lies before the axis.
+        stop: End of what is seen, above ``size`` where it lies behind the axis.
+        size: Length of the axis in pixels.
+
+    Returns:
+        (stop - start,), pixels of the axis. The pixel at a border is not repeated.
+    """
+    period = max(1, 2 * (size - 1))
+    pixels = np.arange(start, stop) % period
+    return np.minimum(pixels, period - pixels)
 
 
 def window_stride(window: int, overlap: float) -> int:

@@ -12,12 +12,13 @@ from glavitu.models.blending import (
 )
 from glavitu.windows import (
     centred_padding,
+    mirrored_pixels,
     window_starts,
     window_stride,
 )
 
 
-def blend_directly(predict, image, window, stride):
+def blend_directly(predict, image, window, stride, mirrored=False):
     """Spell the published prediction out, in numpy and on the whole image at once."""
     channels, height, width = image.shape
     padded_height = window * (height // window + 1)
@@ -25,6 +26,9 @@ def blend_directly(predict, image, window, stride):
     top, left = (padded_height - height) // 2, (padded_width - width) // 2
     padded = np.zeros((channels, padded_height, padded_width))
     padded[:, top : top + height, left : left + width] = image
+    if mirrored:
+        bottom, right = padded_height - top - height, padded_width - left - width
+        padded = np.pad(image, ((0, 0), (top, bottom), (left, right)), mode="reflect")
     y, x = np.mgrid[-1 : 1 : window * 1j, -1 : 1 : window * 1j]
     weights = np.exp(-(np.hypot(x, y) ** 2) / 2)
     total, weight = 0 * padded[:1].repeat(2, 0), 0 * padded[0]
@@ -36,8 +40,9 @@ def blend_directly(predict, image, window, stride):
     return (total / weight)[:, top : top + height, left : left + width]
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(20, 33), (16, 16), (5, 47), (1, 1), (64, 15)])
-def test_blending_is_the_published_one(height, width):
+def test_blending_is_the_published_one(height, width, mirrored):
     window = 16
     image = np.random.default_rng(0).random((3, height, width))
     ramp = np.linspace(0, 1, window)  # what is said of a pixel depends on its place in the window
@@ -53,10 +58,17 @@ def test_blending_is_the_published_one(height, width):
         stride=window // 2,
         classes=2,
         batch_size=3,
+        mirrored=mirrored,
     )
     assert blended.shape == (2, height, width)
-    expected = blend_directly(predict, image, window, window // 2)
+    expected = blend_directly(predict, image, window, window // 2, mirrored)
     np.testing.assert_allclose(blended.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_an_axis_is_mirrored_at_both_borders(size):
+    expected = np.pad(np.arange(size), (9, 11), mode="reflect")
+    np.testing.assert_array_equal(mirrored_pixels(-9, size + 11, size), expected)
 
 
 def test_batch_size_changes_nothing():

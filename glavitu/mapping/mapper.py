@@ -171,7 +171,9 @@ def map_scene(
                 return FinishedMap(output, written)
             if model.calibration is None:
                 logger.warning(RAW_NOTICE)
-            layout = Layout.of(scene, model.image_size, stride)
+            # Models of others need not say it.
+            mirrored = getattr(model, "mirrored", False)
+            layout = Layout.of(scene, model.image_size, stride, mirrored)
             with working(output, run) as work:
                 _Work(model, scene, chosen, names, output, work, run).map(layout, location_of)
             return FinishedMap(output, publish(work, output))

@@ -28,6 +28,7 @@ from glavitu.windows import (
     Padding,
     Window,
     centred_padding,
+    mirrored_pixels,
     window_starts,
 )
 
@@ -43,18 +44,20 @@ class Layout(NamedTuple):
         stride: Step between windows in pixels.
         vertical: Padding of the rows.
         horizontal: Padding of the columns.
+        mirrored: Whether the padding shows the scene mirrored at its borders, and not 0.
     """
 
     window: int
     stride: int
     vertical: Padding
     horizontal: Padding
+    mirrored: bool = False
 
     @classmethod
-    def of(cls, scene: Scene, window: int, stride: int) -> "Layout":
-        """Lay windows over a scene, padded as published."""
+    def of(cls, scene: Scene, window: int, stride: int, mirrored: bool = False) -> "Layout":
+        """Lay windows over a scene, padded by as much as published."""
         vertical, horizontal = (centred_padding(n, window) for n in (scene.height, scene.width))
-        return cls(window, stride, vertical, horizontal)
+        return cls(window, stride, vertical, horizontal, mirrored)
 
     @property
     def rows(self) -> list[int]:
@@ -290,4 +293,17 @@ def _pieces(starts: Sequence[int], window: int) -> Iterator[range]:
 
 def _read(scene: Scene, layout: Layout, rows: range) -> Piece:
     top, left = layout.vertical.before, layout.horizontal.before
-    return scene.read(Window(rows.start - top, -left, len(rows), layout.horizontal.size))
+    first, width = rows.start - top, layout.horizontal.size
+    if not layout.mirrored:
+        return scene.read(Window(first, -left, len(rows), width))
+    down = mirrored_pixels(first, first + len(rows), scene.height)
+    across = mirrored_pixels(-left, width - left, scene.width)
+    highest = int(down.min())
+    image, valid = scene.read(Window(highest, 0, int(down.max()) + 1 - highest, scene.width))
+    # What is seen in the mirror is there twice, and no data of its own.
+    own_rows, own_cols = (
+        seen == np.arange(start, start + len(seen))
+        for seen, start in ((down, first), (across, -left))
+    )
+    seen = valid[down - highest][:, across] & own_rows[:, None] & own_cols
+    return image[:, down - highest][:, :, across], seen

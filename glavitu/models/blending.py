@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from glavitu.windows import centred_padding, window_starts
+from glavitu.windows import centred_padding, mirrored_pixels, window_starts
 
 
 def blend_weights(window: int) -> Tensor:
@@ -128,16 +128,18 @@ def predict_blended(
     stride: int,
     classes: int,
     batch_size: int = 8,
+    mirrored: bool = False,
 ) -> Tensor:
     """Predict a whole image in memory by blended windows.
 
     Args:
         predict: Maps windows (n, C, window, window) to probabilities (n, classes, window, window).
-        image: (C, H, W), scaled; padded here with 0 and cut again.
+        image: (C, H, W), scaled; padded here and cut again.
         window: Window size in pixels.
         stride: Step between windows in pixels.
         classes: Number of classes.
         batch_size: Windows predicted at once.
+        mirrored: Pad with the image mirrored at its borders; with 0, as published, by default.
 
     Returns:
         float32 (classes, H, W) on the CPU.
@@ -149,11 +151,15 @@ def predict_blended(
 
     def predict_row(row: int, cols: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
         # Only these rows are padded: of a whole scene a second copy would take much memory.
-        strip = image.new_zeros(channels, window, horizontal.size)
-        first, last = max(row, top), min(row + window, top + height)
-        if first < last:
-            held = image[:, first - top : last - top]
-            strip[:, first - row : last - row, left : left + width] = held
+        if mirrored:
+            down = mirrored_pixels(row - top, row - top + window, height)
+            strip = image[:, down][:, :, mirrored_pixels(-left, horizontal.size - left, width)]
+        else:
+            strip = image.new_zeros(channels, window, horizontal.size)
+            first, last = max(row, top), min(row + window, top + height)
+            if first < last:
+                held = image[:, first - top : last - top]
+                strip[:, first - row : last - row, left : left + width] = held
         for first in range(0, len(cols), batch_size):
             batch = cols[first : first + batch_size]
             windows = torch.stack([strip[:, :, col : col + window] for col in batch])

@@ -81,6 +81,9 @@ class GlaViTUTask(LightningModule):
             left out); the path of a further checkpoint, an ensemble with it (as many times as
             there are checkpoints); or a list of these, which multiply. It is no part of a
             checkpoint, and neither training nor validation knows it.
+        mirrored: Whether tiles and scenes are mirrored at their borders where windows of a
+            prediction reach beyond them. By default 0 lies there, as published. It is for models
+            whose windows lay inside in training, so that they never saw such zeros.
         compile: Train with compiled graphs. The first step then takes a minute or two, and each
             later one about a fifth less on a CPU; worth it for trainings of more than some hundred
             steps. Without a C++ compiler training goes on uncompiled, and a warning says so.
@@ -106,6 +109,7 @@ class GlaViTUTask(LightningModule):
         deep_supervision: float = 0.5,
         initial_weights: str | None = None,
         batch_norm_momentum: float | None = None,
+        mirrored: bool = False,
         inference: Sequence[str] | str = (),
         compile: bool = False,
         loss: str | nn.Module = "focal",
@@ -120,6 +124,7 @@ class GlaViTUTask(LightningModule):
         self.num_classes = num_classes
         self.location = location
         self.image_size = image_size
+        self.mirrored = mirrored
         self._given: dict[str, Any] = {"model": model, "model_args": model_args, "loss": loss}
         # Lightning collects the arguments as they are here, or as a configuration gives them.
         model, loss = class_name(model), class_name(loss)
@@ -375,7 +380,11 @@ class GlaViTUTask(LightningModule):
                 return self.predict_probabilities(windows, vectors)
 
             size = self.image_size
-            tiles.append(predict_blended(predict, image, size, size // 2, self.num_classes))
+            tiles.append(
+                predict_blended(
+                    predict, image, size, size // 2, self.num_classes, mirrored=self.mirrored
+                )
+            )
         return torch.stack(tiles)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -55,6 +55,36 @@ def test_any_overlap_blends_scenes_of_any_size(
     np.testing.assert_array_equal(read(result.classes), expected.argmax(0))
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 75), (33, 31), (97, 45)])
+def test_a_model_may_want_the_scene_mirrored_at_its_borders(
+    tmp_path, write_raster, tiny_model, plain, height, width
+):
+    values = noise(height, width)
+    model = type("Model", (Placed, tiny_model), {"mirrored": True})((plain,))
+    files = {"plain": write_raster("a.tif", values)}
+    result = map_scene(model, files, tmp_path / "out", probability=True, progress=False)
+    image = torch.from_numpy(values)[None]
+    padded = predict_blended(model.probabilities, image, 32, 16, 2)
+    expected = predict_blended(model.probabilities, image, 32, 16, 2, mirrored=True).detach()
+    assert not np.allclose(padded.detach(), expected, atol=1e-3)
+    np.testing.assert_allclose(read(result.probability), expected[1].detach(), atol=1e-6)
+    np.testing.assert_array_equal(read(result.classes), expected.argmax(0))
+
+
+def test_what_is_seen_in_the_mirror_is_no_data_of_its_own(
+    tmp_path, write_raster, tiny_model, plain
+):
+    values = noise(40, 200)
+    values[:, :170] = np.nan
+    model = type("Model", (tiny_model,), {"mirrored": True})((plain,))
+    files = {"plain": write_raster("a.tif", values)}
+    result = map_scene(model, files, tmp_path / "out", progress=False)
+    assert (read(result.classes)[:, :170] == 255).all()
+    assert (read(result.classes)[:, 170:] != 255).all()
+    # Columns are padded to 224, 12 before them: windows up to that at column 132 show no data.
+    assert json.loads(result.run.read_text())["windows"]["skipped"] > 0
+
+
 @pytest.mark.slow
 def test_batches_are_filled_over_a_row_and_change_nothing_but_rounding(
     tmp_path, write_raster, tiny_model, plain
