@@ -52,6 +52,7 @@ def test_the_config_trains_tests_and_maps(everest, tmp_path, monkeypatch, recipe
     short += ["--config", str(CONFIG.with_stem(recipe))] if recipe else []
     short += ["--trainer.enable_progress_bar", "false"]
     steps = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "1"]
+    steps += ["--trainer.check_val_every_n_epoch", "1"]
     assert main(["fit", *short, *steps]) == 0
     checkpoint = tmp_path / f"runs/{recipe or 'everest'}/version_0/checkpoints/last.ckpt"
     assert main(["test", *short, "--checkpoint", str(checkpoint)]) == 0
