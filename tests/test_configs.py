@@ -43,6 +43,19 @@ def options(capsys):
     return read
 
 
+def test_the_recipe_for_few_tiles_is_one_cycle_and_mirrors(capsys):
+    configs = [f"--config={CONFIGS / name}.yaml" for name in ("everest", "few_tiles")]
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", *configs, "--data.root=X", "--print_config"])
+    assert ended.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    model, trainer = config["model"], config["trainer"]
+    assert model["cycle_epochs"] == trainer["max_epochs"]
+    assert trainer["max_epochs"] % trainer["check_val_every_n_epoch"] == 0
+    assert (model["mirrored"], model["batch_norm_momentum"]) == (True, 0.1)
+    assert config["data"]["features"][0]["name"] == "rgb"  # of the scene's own file
+
+
 def test_there_is_a_file_for_each_strategy_and_track():
     assert {path.stem for path in (CONFIGS / "strategies").iterdir()} == set(STRATEGIES)
     assert {path.stem for path in (CONFIGS / "tracks").iterdir()} == set(TRACKS)

@@ -163,7 +163,8 @@ def write_checkpoints(folder: Path) -> None:
     (folder / "glavitu_global_optical_dem_weights.h5").symlink_to(folder / "WEIGHTS.h5")
     tiny = (f"--model.model_args={json.dumps(TINY)}", *SMALL, *LOCAL, "--trainer.max_epochs=1")
     assert main(["fit", "--data.root", "my_data", *tiny]) == 0
-    everest = ["--config", str(ROOT / "configs" / "everest.yaml"), "--data.root", "everest"]
+    configs = [f"--config={ROOT / 'configs' / name}.yaml" for name in ("everest", "few_tiles")]
+    everest = [*configs, "--data.root", "everest", "--trainer.check_val_every_n_epoch=1"]
     assert main(["fit", *everest, *tiny]) == 0
     best = folder / "runs" / "glavitu" / "version_0" / "checkpoints" / "best_iou.ckpt"
     for name in ("best_iou", "global", "glavitu_global"):

@@ -45,13 +45,16 @@ def test_train_validation_and_test_do_not_overlap(everest, data):
 
 
 @pytest.mark.slow
-def test_the_config_trains_tests_and_maps(everest, tmp_path, monkeypatch):
+@pytest.mark.parametrize("recipe", [None, "few_tiles"])
+def test_the_config_trains_tests_and_maps(everest, tmp_path, monkeypatch, recipe):
     monkeypatch.chdir(tmp_path)
     short = ["--config", str(CONFIG), "--data.root", str(everest)]
+    short += ["--config", str(CONFIG.with_stem(recipe))] if recipe else []
     short += ["--trainer.enable_progress_bar", "false"]
     steps = ["--trainer.max_epochs", "1", "--data.steps_per_epoch", "1"]
+    steps += ["--trainer.check_val_every_n_epoch", "1"]
     assert main(["fit", *short, *steps]) == 0
-    checkpoint = tmp_path / "runs/everest/version_0/checkpoints/last.ckpt"
+    checkpoint = tmp_path / f"runs/{recipe or 'everest'}/version_0/checkpoints/last.ckpt"
     assert main(["test", *short, "--checkpoint", str(checkpoint)]) == 0
     (scene,) = everest.glob("*_RGB.tif")
     arguments = ["map", "--checkpoint", str(checkpoint), "--feature", f"rgb={scene}"]

@@ -1,11 +1,12 @@
-"""The table and the figure of the Everest scene in docs/results.md.
+"""A table and a figure of the test part of the Everest scene.
 
 Scores trained checkpoints, the best single threshold on brightness (chosen on the training part)
 and calling everything glacier, all on the test part of configs/everest.yaml:
 
     python -m benchmarks.experiments.everest --data "$GLAVITU_EVEREST" \
-        --checkpoint GlaViTU=runs/everest/version_0/checkpoints/best_iou.ckpt \
-        --checkpoint U-Net=runs/everest_unet/version_0/checkpoints/best_iou.ckpt
+        --checkpoint GlaViTU=runs/few_tiles/version_0/checkpoints/best_iou.ckpt
+
+The figure in the docs is that of :mod:`benchmarks.experiments.few_tiles`.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the scene")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="NAME=CKPT")
-    parser.add_argument("--figure", type=Path, default=Path("docs/images/everest.png"))
+    parser.add_argument("--figure", type=Path, default=Path("everest.png"))
     options = parser.parse_args()
 
     test = sample(options.data, "test")

@@ -6,6 +6,7 @@ python -m benchmarks.experiments.page --check
 
 from benchmarks import ROOT, pages
 from benchmarks.experiments import (
+    few_tiles,
     generalisation,
     map_scenes,
     overlap,
@@ -17,6 +18,8 @@ from benchmarks.experiments import (
 
 PAGE = ROOT / "docs" / "results.md"
 TABLES: pages.Tables = {
+    "few_tiles_test": few_tiles.test,
+    "few_tiles_validation": few_tiles.validation,
     "strategies": strategies.strategies,
     "tracks": strategies.tracks,
     "calibration": uncertainty.calibration,

@@ -290,6 +290,21 @@ def test_whole_tiles_are_predicted_by_blended_windows(world):
     torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 64, 64))
 
 
+def test_a_checkpoint_keeps_that_borders_are_mirrored(world, tmp_path):
+    module = task(mirrored=True)
+    trainer = quiet(max_epochs=1, num_sanity_val_steps=0)
+    trainer.fit(module, data(world))
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    again = GlaViTUTask.from_checkpoint(tmp_path / "run.ckpt")
+    assert again.mirrored
+    image = torch.rand(1, 8, 40, 40)
+    with torch.inference_mode():
+        mirrored = again.predict_tiles({"image": image})
+        again.mirrored = False
+        padded = again.predict_tiles({"image": image})
+    assert not torch.allclose(mirrored, padded, atol=1e-4)
+
+
 def test_testing_counts_every_pixel_of_every_region(world):
     module = task()
     results = quiet().test(module, data(world), verbose=False)[0]
