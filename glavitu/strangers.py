@@ -66,9 +66,20 @@ def check_name(name: str | os.PathLike[str]) -> None:
     """Check that a name can be that of a file for every library that may open it.
 
     Raises:
+        InputError: If it is not UTF-8, or has a NUL, a tab or the end of a line.
+    """
+    check_text(os.fspath(name))
+    if re.search(r"[\t\r\n]", os.fspath(name)):
+        # They would be dropped from the names of vectors, which then are those of other files.
+        raise InputError(f"{os.fspath(name)!r}: the name holds a tab or an end of line; rename it")
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be handed on.
+
+    Raises:
         InputError: If it is not UTF-8, or has a NUL.
     """
-    text = os.fspath(name)
     if "\0" in text or not _is_utf8(text):
         held = "NUL" if "\0" in text else "bytes that are no UTF-8"
         raise InputError(f"{text!a}: the name holds {held}, so not all can open it; rename it")

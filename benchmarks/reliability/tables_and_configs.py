@@ -199,12 +199,15 @@ def names(rng: Rng, originals: Originals, folder: Path) -> Case:
     if kind == 4:
         output = str(folder / f"map{name}")
         return Case(
-            what + "a map's folder", ["map", *originals.map, "--output", output], [], "right"
+            what + "a map's folder",
+            ["map", *originals.map, "--output", output],
+            [],
+            _visible("x" + name),
         )
     if kind == 5:
         path = copied(originals.outlines, folder / f"a{name}.gpkg")
         arguments = ["compare", str(path), str(originals.outlines), "--output", "out"]
-        return Case(what + "a file of outlines", arguments, [], "right")
+        return Case(what + "a file of outlines", arguments, [], _visible("x" + name))
     copied(originals.tile, folder / "world" / "train" / name)
     copied(originals.world / "val", folder / "world" / "val")
     command = [["info", str(folder / "world")], ["info", "--check", str(folder / "world")]]
@@ -214,4 +217,5 @@ def names(rng: Rng, originals: Originals, folder: Path) -> Case:
 
 
 def _visible(name: str) -> str | None:
-    return None if name.startswith(".") else "right"
+    named = name.encode(errors="replace").decode() == name and not set(name) & set("\t\r\n")
+    return "right" if named and not name.startswith(".") else None

@@ -11,7 +11,7 @@ from glavitu.cli import compare, configs, data, import_keras, map, report
 from glavitu.cli.parsers import Commands, Parser, did_you_mean, end, rename_options
 from glavitu.cli.values import for_data
 from glavitu.errors import InputError
-from glavitu.strangers import check_name
+from glavitu.strangers import check_text
 
 #: Commands of Lightning's, each with its own options.
 LIGHTNING = {
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = rename_options(sys.argv[1:] if argv is None else argv)
     try:
         for argument in arguments:
-            check_name(argument)
+            check_text(argument)
         if arguments and arguments[0] in (*LIGHTNING, "calibrate"):
             arguments = [arguments[0], *for_data(arguments[1:])]
         if arguments and arguments[0] in LIGHTNING:

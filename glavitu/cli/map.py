@@ -7,6 +7,7 @@ from typing import Any
 from glavitu.cli.values import read_nodata, read_scales
 from glavitu.errors import InputError
 from glavitu.mapping.options import Section, map_options
+from glavitu.strangers import check_name
 
 TEXT = "map the glaciers of a scene: outlines, confidence and a picture"
 
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
     from glavitu.mapping.devices import choose_device
     from glavitu.tasks import GlaViTUTask
 
+    check_name(options.output)
     files = _files(options)
     device = choose_device(options.device)
     own = read_model(vars(options).get("model"))

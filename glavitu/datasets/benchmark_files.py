@@ -18,7 +18,7 @@ from glavitu.errors import InputError
 from glavitu.features import FEATURES
 from glavitu.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5
 from glavitu.regions import region_index
-from glavitu.strangers import check_name
+from glavitu.strangers import check_text
 from glavitu.windows import Window
 
 SPLITS = ("train", "val", "test")
@@ -252,7 +252,7 @@ def structure_faults(file: h5py.File, name: str) -> list[str]:
     """
     faults: list[str] = []
     try:
-        check_name(name)
+        check_text(name)
         if link := link_fault(file, name):
             return [link]
         faults += _structure_faults(file[name])

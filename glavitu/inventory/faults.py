@@ -16,6 +16,7 @@ from glavitu.datasets.benchmark_files import (
     structure_faults,
 )
 from glavitu.errors import InputError
+from glavitu.features import FEATURES
 from glavitu.files import Name
 from glavitu.hdf5 import DAMAGE, array_fault, link_fault, room_fault
 from glavitu.inventory.tile_folder import (
@@ -204,7 +205,7 @@ def _value_faults(scene: Scene, path: Name) -> Iterator[str]:
         yield f"{damaged[0]}{more}"
     elif not some:
         yield "no pixel has data; check the nodata value, which rio info shows"
-    if not damaged:
+    if not damaged and scene.groups[0].name in FEATURES:  # of others nothing is known
         yield from (finding.problem for finding in scene.findings(whole=True))
     if some and missing and SCALED_TAG in scene.tags:
         yield (

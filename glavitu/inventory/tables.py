@@ -28,6 +28,7 @@ from glavitu.datasets.benchmark_files import (
 )
 from glavitu.datasets.manifest import is_manifest
 from glavitu.errors import InputError
+from glavitu.features import FEATURES
 from glavitu.hdf5 import DAMAGE
 from glavitu.inventory.faults import (
     Fault,
@@ -296,7 +297,8 @@ def _row_of_folder(tile: TileFolder) -> Row:
 
 def _say_findings(tile: TileFolder, values: Mapping[str, Any], said: Said) -> None:
     """Warn of values in a tile's rasters that are wrong or unusual."""
-    for name, path in tile.rasters().items():
+    known = {name: path for name, path in tile.rasters().items() if name in FEATURES}
+    for name, path in known.items():
         with open_raster(name, path, values) as scene:
             for finding in scene.findings():
                 said(finding.kind, f"{finding}; `glavitu info --check` lists all that is so")

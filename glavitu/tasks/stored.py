@@ -74,7 +74,7 @@ def check_contents(stored: Any, path: Path) -> dict[str, Any]:
         The same.
 
     Raises:
-        InputError: If a key is missing, a value of another kind or a weight no number.
+        InputError: If a key is missing, or a value of another kind.
     """
     known = isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict)
     options = stored.get("hyper_parameters") if known else None
@@ -84,11 +84,6 @@ def check_contents(stored: Any, path: Path) -> dict[str, Any]:
         if not isinstance(name, str) or not isinstance(weight, Tensor):
             raise _damaged(path, f"state_dict[{name!r:.80}] is no tensor")
         _check_tensor(weight, f"its weight {name}", path)
-        if not bool(torch.isfinite(weight).all()):
-            raise InputError(
-                f"{path}: its weight {name} has values that are no numbers; the training went "
-                "wrong, so give another checkpoint of it"
-            )
     values = {key: value for key, value in stored.items() if key != "state_dict"}
     for number, (place, value) in enumerate(_walk(values)):
         if number > VALUES or len(place) > DEPTH:

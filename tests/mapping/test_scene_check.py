@@ -119,9 +119,10 @@ def test_published_minima_and_maxima_are_a_range_too(mapped):
     published = TrainingValues.published(GROUPS)
     found, said = mapped(values=published)
     assert (found["largest"], found["training_windows"], said) == (0, 0, [])
-    too_much = [[[1]], [[3.0]]]
-    _, (said,) = mapped(lambda name, v: v * too_much if name == "dem" else v, values=published)
-    assert "dem (slope)" in said
+    sunk = [[[0.0]], [[1.0]]]
+    low = [[[-400.0]], [[0.0]]]
+    _, (said,) = mapped(lambda name, v: v * sunk + low if name == "dem" else v, values=published)
+    assert "dem (elevation)" in said
 
 
 def test_of_an_ensemble_the_member_that_knows_least_counts(world, training, tmp_path):
