@@ -59,7 +59,6 @@ def trained(world, recorder, folder=None, checkpoint=None, workers=0, every=None
     seed_everything(0, verbose=False)
     callbacks = [recorder, EpochSeeds(), StopSignals()]
     callbacks += [ModelCheckpoint(folder, "last", enable_version_counter=False)] if folder else []
-    every = options.pop("every", None)
     if every:
         callbacks.append(
             ModelCheckpoint(folder, "{step}", every_n_train_steps=every, save_top_k=-1)
