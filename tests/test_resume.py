@@ -176,7 +176,9 @@ def test_of_one_run_the_last_checkpoint_is_that_with_most_steps(tmp_path):
     folder = tmp_path / "runs/a/version_3/checkpoints"
     folder.mkdir(parents=True)
     for name, steps in (("9", 90), ("10", 100)):
-        content = {"state_dict": {}, "hyper_parameters": {"features": []}, "global_step": steps}
+        built = {"features": ["dem"], "model": "unet", "model_args": None, "num_classes": 2}
+        built |= {"location": None, "image_size": 64}
+        content = {"state_dict": {}, "hyper_parameters": built, "global_step": steps}
         torch.save(content, folder / f"{name}.ckpt")
     os.utime(folder / "9.ckpt", ns=(0, 10**20))
     named = options()
