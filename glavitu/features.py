@@ -4,6 +4,7 @@ A feature group is the one description from which datasets scale, models build b
 are prepared. The six groups of the published benchmark are known by name; users add their own.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -60,10 +61,10 @@ class FeatureGroup:
         if not self.channels:
             raise InputError(f"feature group {self.name!r} has no channels; name at least one")
         for channel, low, high in zip(self.channels, self.minimum, self.maximum, strict=True):
-            if not high > low:
+            if not (high > low and math.isfinite(high - low)):
                 raise InputError(
                     f"feature group {self.name!r}, channel {channel!r}: the maximum ({high}) must "
-                    f"be above the minimum ({low})"
+                    f"be above the minimum ({low}), and both must be finite"
                 )
         for channel, limits in zip(self.channels, self.possible or (), strict=False):
             if len(limits) != 2 or not limits[0] < limits[1]:
