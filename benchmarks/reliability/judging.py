@@ -138,7 +138,8 @@ def _be_the_child(arguments: Sequence[str], folder: Path) -> None:
 
 def _judge(case: Case, folder: Path, status: int) -> tuple[str, str]:
     said = {name: (folder / name).read_text(errors="replace") for name in ("stdout", "stderr")}
-    lines = [line for line in said["stderr"].split("\n") if line.strip()]
+    lines = said["stderr"].replace("\r", "\n").split("\n")
+    lines = [line for line in lines if line.strip() and "%|" not in line]  # no progress bars
     if "Traceback (most recent call last)" in said["stderr"] or status < 0 or status >= 70:
         return "traceback", (lines or [f"ended by signal {-status}"])[-1]
     if status == 0:

@@ -94,6 +94,9 @@ def _fail(message: str) -> int:
     """Say on a line of its own what is wrong, and return the exit status."""
     from glavitu.terminal import printable
 
+    bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
+    if len(bars):  # one that was cut short has left its line open
+        print(file=sys.stderr)
     print(f"glavitu: error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 1
 
