@@ -170,13 +170,7 @@ def _array(path: Path, file: h5py.File, layer: str, name: str) -> Array:
     fault = array_fault(stored) or room_fault(stored)
     if fault:
         raise InputError(f"{path}: weight {name} of layer {layer} {fault}")
-    values = np.asarray(stored, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"{path}: weight {name} of layer {layer} has values that are no numbers; the training "
-            "went wrong, or the file is damaged: fetch it again"
-        )
-    return values
+    return np.asarray(stored, dtype=np.float32)
 
 
 def _names(attribute: Any) -> list[str]:
