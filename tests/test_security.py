@@ -14,9 +14,9 @@ import torch
 
 from glavitu.cli import main
 from glavitu.errors import InputError
+from glavitu.files.strangers import OUTSIDE
 from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.raster_file import OpenFiles
-from glavitu.strangers import OUTSIDE
 
 from .raster_files import write_raster
 from .test_report import write_run
