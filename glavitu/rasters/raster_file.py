@@ -130,16 +130,13 @@ class RasterFile:
         tags = dataset.tags()
         scaled = SCALED_TAG in tags
         bands = tuple(range(1, dataset.count + 1))
-        pairs = zip(dataset.scales, dataset.offsets, strict=True)
         # Most tiles share a value type; a file of many types needs no better estimate.
         bytes_per_row = dataset.width * dataset.block_shapes[0][0] * dataset.count
         return cls(
             name=name,
             grid=Grid(dataset.crs, dataset.transform, dataset.shape),
             bands=bands,
-            units=tuple(
-                Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
-            ),
+            units=_own_units(name, dataset, scaled),
             names=_names(dataset),
             words=tuple(unit or "" for unit in dataset.units),
             counts=tuple(np.dtype(dtype).kind in "iu" for dtype in dataset.dtypes),
@@ -343,6 +340,19 @@ class RasterFile:
                 f"they are taken as missing. Say so with --nodata {self.group.name}=0, or "
                 f"--nodata {self.group.name}=none if they are data",
             )
+
+
+def _own_units(name: str, dataset: Any, scaled: bool) -> tuple[Units, ...]:
+    """Return the scale and offset that a file's tags give each band."""
+    units = []
+    for band, (scale, offset) in enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1):
+        try:
+            units.append(Units() if scaled else Units(scale or 1.0, offset))
+        except InputError as error:
+            raise InputError(
+                f"{name}: the tags of band {band}: {error}; correct them with gdal_edit.py -scale"
+            ) from error
+    return tuple(units)
 
 
 def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:

@@ -218,6 +218,13 @@ class TestAnotherUnit:
 
 
 class TestUnitsThatFilesTell:
+    def test_a_scale_that_is_none_names_file_and_band(self, write_raster):
+        path = write_raster("optical.tif", reflectance())
+        with rasterio.open(path, "r+") as file:
+            file.scales = [1, 1, float("nan"), 1, 1, 1]
+        with pytest.raises(InputError, match=r"optical\.tif: the tags of band 3: scale nan"):
+            read(path, OPTICAL)
+
     @pytest.mark.parametrize(
         ("unit", "factor"),
         [
