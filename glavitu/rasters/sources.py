@@ -8,6 +8,7 @@ from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.files import as_name, is_local
 from glavitu.rasters.band_names import contradictions, order_of
+from glavitu.rasters.grid import grid_differences, transformer
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
@@ -157,6 +158,37 @@ def slice_parts(
         parts[group.name] = [[stored]]
         first += len(group)
     return parts
+
+
+def check_grids(files: Sequence[RasterFile]) -> None:
+    """Check that files are on one grid.
+
+    Raises:
+        InputError: If one is not on the first one's.
+    """
+    first, *others = files
+    problems = []
+    for other in others:
+        differences = grid_differences(first.grid, other.grid)
+        if differences:
+            problems.append(f"{other.name} differs from {first.name} in {'; '.join(differences)}")
+    if problems:
+        raise InputError(
+            f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
+            f"first, for example: rio warp INPUT OUTPUT --like {first.name}"
+        )
+
+
+def check_place(file: RasterFile) -> None:
+    """Check that the CRS of a file has a place on the Earth.
+
+    Raises:
+        InputError: If it has none.
+    """
+    try:
+        transformer(file.grid.crs)
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from error
 
 
 def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Units) -> Parts:
