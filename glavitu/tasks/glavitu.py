@@ -37,6 +37,7 @@ from glavitu.tasks.hyperparameters import (
     NOT_KEPT,
     check_buildable,
     check_hyperparameters,
+    check_images,
     class_name,
     is_buildable,
     plain_hyperparameters,
@@ -270,14 +271,20 @@ class GlaViTUTask(TrainingWindows):
         return self.inference.predict(members, image, location)
 
     def setup(self, stage: str) -> None:
-        """Lay the weights out for speed, and compile the training if that is wanted."""
+        """Lay the weights out for speed, and compile the training if that is wanted.
+
+        Raises:
+            InputError: If the data module gives other images than the model was built for.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        check_images(self.features, self.image_size, data, training=stage == "fit")
         device = self.trainer.strategy.root_device.type
         if device != "mps":  # convolutions are quicker where channels lie last
             self.model.to(memory_format=torch.channels_last)
         if stage == "fit" and not (self.training and self.model.training):
             self.train()  # a checkpoint's task is in eval mode, and Lightning leaves it there
         if stage == "fit" and self.hparams["mirrored"] is None:
-            dataset = getattr(getattr(self.trainer, "datamodule", None), "train_dataset", None)
+            dataset = getattr(data, "train_dataset", None)
             self.mirrored = getattr(dataset, "padding", "land") == "unknown"
             self.hparams["mirrored"] = self.mirrored
         if stage == "fit" and self._wants_compiling and can_compile(device):
