@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from glavitu import GlaViTUTask
 from glavitu.cli import main
 from glavitu.errors import InputError
+from glavitu.files.strangers import OUTSIDE
 from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.raster_file import OpenFiles
-from glavitu.strangers import OUTSIDE
 
 from .raster_files import write_raster
 from .test_report import write_run
@@ -72,6 +74,60 @@ def test_a_checkpoint_chooses_no_class_of_others(capsys):
     stored["hyper_parameters"]["model"] = "os.system"
     torch.save(stored, "evil.ckpt")
     assert "evil.ckpt" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+def test_a_checkpoint_names_no_code(tmp_path, capsys, monkeypatch):
+    """The command line once imported what a checkpoint gave as the class of its loss."""
+    (tmp_path / "of_a_stranger.py").write_text("open('pwned', 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    stored = torch.load(OLD, weights_only=True)
+    for loss in ({"class_path": "of_a_stranger.Loss"}, "of_a_stranger.Loss"):
+        stored["hyper_parameters"]["loss"] = loss
+        torch.save(stored, "evil.ckpt")
+        assert main(["test", "--checkpoint", "evil.ckpt", "--data.root", "nowhere"]) == 1
+        assert not Path("pwned").exists()
+    stored["hyper_parameters"]["model"] = "glavitu.tasks.glavitu.GlaViTUTask"  # opens files
+    torch.save(stored, "evil.ckpt")
+    assert "evil.ckpt" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+SMP = "segmentation_models_pytorch."
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        ("unet", {"encoder": "tu-hf_hub:timm/resnet18.a1_in1k"}),
+        ("unet", {"encoder": "tu-local-dir:elsewhere"}),
+        (SMP + "Unet", {"encoder_name": "tu-hf-hub:timm/resnet18.a1_in1k"}),
+        (SMP + "Unet", {"encoder_name": "tu-resnet18", "checkpoint_path": "secret.bin"}),
+        (SMP + "encoders.timm_universal.TimmUniversalEncoder", {"name": "x", "pretrained": True}),
+        (SMP + "DPT", {"pretrained_cfg": {"url": "x"}}),
+    ],
+)
+def test_a_model_of_a_checkpoint_is_built_of_nothing_else(model, arguments, capsys):
+    """timm would ask its hub, even for an encoder that is not trained."""
+    stored = torch.load(OLD, weights_only=True)
+    stored["hyper_parameters"] |= {"model": model, "model_args": arguments}
+    torch.save(stored, "evil.ckpt")
+    assert "names a file or an address" in fails(["map", *map_options("evil.ckpt")], capsys)
+
+
+@pytest.mark.parametrize("key", ["initial_weights", "inference", "encoder_weights"])
+def test_a_checkpoint_opens_no_other_file(key, secret):
+    stored = torch.load(OLD, weights_only=True)
+    options = stored["hyper_parameters"]
+    if key == "encoder_weights":
+        options |= {"model": "unet", "model_args": {key: str(secret)}}
+    else:
+        options[key] = str(secret)
+    torch.save(stored, "evil.ckpt")
+    opened = []
+    sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+    with suppress(InputError):  # of weights that are none of that model
+        GlaViTUTask.from_checkpoint("evil.ckpt")
+    assert "evil.ckpt" in map(str, opened)
+    assert str(secret) not in map(str, opened)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +347,20 @@ def test_yaml_is_bounded_and_makes_no_objects(tmp_path, capsys):
     Path("evil.yaml").write_bytes("data:\n  root: é\n".encode("latin-1"))
     assert "UTF-8" in fails(["fit", "--config", "evil.yaml"], capsys)
     assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize("nested", ["--trainer.logger", "--data.train_bounds", "--model.model_args"])
+@pytest.mark.parametrize("inline", [True, False])
+def test_yaml_in_options_and_in_files_that_they_name_is_bounded(nested, inline, capsys):
+    levels = [f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]" for a, b in zip("abcdef", "bcdefg")]  # noqa: B905
+    laughs = "{a: &a [x,x,x,x,x,x,x,x,x,x], " + ", ".join(levels) + "}"
+    Path("nested.yaml").write_text(laughs)
+    given = laughs if inline else "nested.yaml"
+    try:
+        assert main(["fit", "--data.root", "nowhere", nested, given]) == 1
+    except SystemExit as end:
+        assert end.code == 2
+    assert len(capsys.readouterr().err) < 5000
 
 
 @pytest.mark.parametrize("start", [["-m", "glavitu"], ["-m", "glavitu.__main__"]])

@@ -11,7 +11,7 @@ from glavitu.cli import compare, configs, data, import_keras, map, report
 from glavitu.cli.parsers import Commands, Parser, did_you_mean, end, rename_options
 from glavitu.cli.values import for_data
 from glavitu.errors import InputError
-from glavitu.strangers import check_text
+from glavitu.files.strangers import check_text
 
 #: Commands of Lightning's, each with its own options.
 LIGHTNING = {

@@ -6,8 +6,8 @@ from typing import Any
 
 from glavitu.cli.values import read_nodata, read_scales
 from glavitu.errors import InputError
+from glavitu.files.strangers import check_name
 from glavitu.mapping.options import Section, map_options
-from glavitu.strangers import check_name
 
 TEXT = "map the glaciers of a scene: outlines, confidence and a picture"
 

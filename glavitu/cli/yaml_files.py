@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from glavitu.errors import InputError
-from glavitu.strangers import check_regular
+from glavitu.files.strangers import check_regular
 
 #: More bytes, values, with what aliases stand for, and levels than any configuration has.
 BYTES, VALUES, DEPTH = 16 * 2**20, 100_000, 60

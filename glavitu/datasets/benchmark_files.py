@@ -16,9 +16,9 @@ from affine import Affine
 
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
-from glavitu.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5
+from glavitu.files.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5
+from glavitu.files.strangers import check_text
 from glavitu.regions import region_index
-from glavitu.strangers import check_text
 from glavitu.windows import Window
 
 SPLITS = ("train", "val", "test")

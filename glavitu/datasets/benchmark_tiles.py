@@ -25,7 +25,7 @@ from glavitu.datasets.benchmark_files import (
 from glavitu.datasets.tile_dataset import TileDataset, check_location, choose
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
-from glavitu.hdf5 import DAMAGE
+from glavitu.files.hdf5 import DAMAGE
 from glavitu.windows import Window
 
 __all__ = ["BenchmarkTiles", "is_benchmark"]

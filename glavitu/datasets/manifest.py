@@ -11,9 +11,9 @@ from typing import NamedTuple
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, FeatureGroup
 from glavitu.files import Name, is_local
+from glavitu.files.strangers import check_regular
 from glavitu.rasters.scene import SLOPE
 from glavitu.regions import region_index
-from glavitu.strangers import check_regular
 
 #: Columns that are not rasters.
 COLUMNS = ("name", "scene", "outlines", "layer", "region", "date", "sensor")

@@ -18,7 +18,7 @@ from glavitu.datasets.benchmark_files import (
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
 from glavitu.files import Name
-from glavitu.hdf5 import DAMAGE, array_fault, link_fault, room_fault
+from glavitu.files.hdf5 import DAMAGE, array_fault, link_fault, room_fault
 from glavitu.inventory.tile_folder import (
     TileFolder,
     open_raster,

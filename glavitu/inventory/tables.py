@@ -29,7 +29,7 @@ from glavitu.datasets.benchmark_files import (
 from glavitu.datasets.manifest import is_manifest
 from glavitu.errors import InputError
 from glavitu.features import FEATURES
-from glavitu.hdf5 import DAMAGE
+from glavitu.files.hdf5 import DAMAGE
 from glavitu.inventory.faults import (
     Fault,
     folder_faults,

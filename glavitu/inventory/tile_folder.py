@@ -20,10 +20,10 @@ from glavitu.datasets.tile_folders import check_folder, finished, tile_name
 from glavitu.errors import InputError
 from glavitu.features import DEM, FEATURES, FeatureGroup
 from glavitu.files import Name
+from glavitu.files.strangers import check_reach
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from glavitu.rasters.scene import SLOPE, Scene
 from glavitu.rasters.units import units_of
-from glavitu.strangers import check_reach
 from glavitu.windows import Window
 
 #: Rows of a raster that are read at once.

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from glavitu.errors import InputError
+from glavitu.files.memory import available_bytes
 from glavitu.mapping.prediction import Layout
-from glavitu.rasters.memory import available_bytes
 
 #: Copies of a row of windows: what is read, what is being read, and what is predicted of it.
 IMAGES, PROBABILITIES = 2.5, 3

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from glavitu.errors import InputError
-from glavitu.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5, room_fault
+from glavitu.files.hdf5 import DAMAGE, array_fault, link_fault, open_hdf5, room_fault
 from glavitu.models.setr import Attention, PositionalEmbedding
 
 Array = npt.NDArray[np.float32]

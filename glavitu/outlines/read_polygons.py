@@ -14,12 +14,12 @@ import shapely
 from glavitu.arrays import BoolArray, DoubleArray
 from glavitu.errors import InputError
 from glavitu.files import Name
+from glavitu.files.strangers import check_reach
 from glavitu.outlines import rock
 from glavitu.outlines.layers import check_file, reading, suffix_of
 from glavitu.outlines.plane import repaired
 from glavitu.outlines.soundness import decoded, report
 from glavitu.outlines.vector_source import Batch, GdalLayer, Layer, ParquetFile
-from glavitu.strangers import check_reach
 
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".parquet", ".fgb")
 

@@ -11,9 +11,9 @@ from rasterio.errors import RasterioError
 
 from glavitu.errors import InputError
 from glavitu.files import Name, is_local
-from glavitu.rasters.memory import available_bytes
+from glavitu.files.memory import available_bytes
+from glavitu.files.strangers import check_opened, check_reach
 from glavitu.rasters.names import without_secrets
-from glavitu.strangers import check_opened, check_reach
 
 #: More bands than any file of channels has; asking after each takes the longer the more there are.
 MOST_BANDS = 2000

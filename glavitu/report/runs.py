@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from glavitu.errors import InputError
+from glavitu.files.strangers import check_inside
 from glavitu.metrics.acquisitions import GROUPINGS
 from glavitu.metrics.scores import BESIDE_SCORES, SCORES
-from glavitu.strangers import check_inside
 
 #: Columns of text of each table of ``report.json``.
 TEXTS = {

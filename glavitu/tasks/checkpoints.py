@@ -15,9 +15,9 @@ from glavitu.confidence.calibration import Calibration, describe_inference
 from glavitu.errors import InputError
 from glavitu.features import resolve_features
 from glavitu.files import when_complete
+from glavitu.files.strangers import check_regular
 from glavitu.models.build import class_path
 from glavitu.models.inference import Inference
-from glavitu.strangers import check_regular
 from glavitu.tasks.stored import check_archive, check_contents
 
 #: What depends on the number of classes where a model does not say so, as

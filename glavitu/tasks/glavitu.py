@@ -34,7 +34,6 @@ from glavitu.tasks.checkpoints import (
     why_unloadable,
 )
 from glavitu.tasks.hyperparameters import (
-    NOT_KEPT,
     check_buildable,
     check_hyperparameters,
     check_images,
@@ -44,7 +43,7 @@ from glavitu.tasks.hyperparameters import (
 )
 from glavitu.tasks.precision import counting_in_float32
 from glavitu.tasks.schedule import LossWatch, cosine_cycles
-from glavitu.tasks.stored import check_progress, check_weights
+from glavitu.tasks.stored import NOT_KEPT, check_progress, check_weights
 from glavitu.tasks.training_windows import TrainingWindows, read_training_values
 
 #: Keras' own, as published; PyTorch's is 1e-8.

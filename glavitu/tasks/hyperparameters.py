@@ -9,9 +9,6 @@ from glavitu.errors import InputError, check_number
 from glavitu.features import FeatureGroup
 from glavitu.models.build import class_path, is_class_path, is_plain, is_trusted, known_arguments
 
-#: Arguments that are no part of a checkpoint; Lightning's command line adds the last.
-NOT_KEPT = ("initial_weights", "inference", "compile", "_instantiator")
-
 
 def check_hyperparameters(options: Mapping[str, Any]) -> None:
     """Check the numbers among a task's arguments.

@@ -26,6 +26,15 @@ HYPERPARAMETERS: dict[str, tuple[type, ...]] = {
     "image_size": (int,),
 }
 
+#: Arguments that a task does not keep, since they name files or say how it is used.
+NOT_KEPT = ("initial_weights", "inference", "compile", "_instantiator")
+
+#: Keys by which a configuration names code.
+CODE = {"class_path", "init_args"}
+
+#: Arguments by which encoders of timm read weights, from a file or from the network.
+WEIGHTS_FROM = ("checkpoint_path", "cache_dir", "pretrained")
+
 #: What Lightning needs to go on, and what it is.
 PROGRESS: dict[str, tuple[type, ...]] = {
     "epoch": (int,),
@@ -71,10 +80,11 @@ def check_contents(stored: Any, path: Path) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        The same.
+        The same, without hyperparameters that name other files and that no task keeps.
 
     Raises:
-        InputError: If a key is missing, or a value of another kind.
+        InputError: If a key is missing, or a value of another kind, or one names code, a file or
+            an address.
     """
     known = isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict)
     options = stored.get("hyper_parameters") if known else None
@@ -91,6 +101,7 @@ def check_contents(stored: Any, path: Path) -> dict[str, Any]:
         if isinstance(value, Tensor):
             _check_tensor(value, f"the value {_shown(place)}", path)
     _check_kinds(options, HYPERPARAMETERS, "hyper_parameters", path)
+    _check_reach(options, path)
     _check_sizes(stored["state_dict"], options, path)
     try:
         resolve_features(options["features"])
@@ -102,7 +113,11 @@ def check_contents(stored: Any, path: Path) -> dict[str, Any]:
         raise _damaged(
             path, f"features or calibration are not as they should be: {error}"
         ) from error
-    return dict(stored)
+    kept = {key: value for key, value in options.items() if key not in NOT_KEPT}
+    if kept["model_args"] is not None:  # what an encoder started from is in the weights already
+        own = kept["model_args"].items()
+        kept["model_args"] = {key: value for key, value in own if key != "encoder_weights"}
+    return {**stored, "hyper_parameters": kept}
 
 
 def check_progress(stored: Mapping[str, Any], path: str | Path) -> None:
@@ -174,6 +189,22 @@ def _check_kinds(
         if not isinstance(values[key], kind) or isinstance(values[key], bool):
             names = " or ".join("None" if k is type(None) else k.__name__ for k in kind)
             raise _damaged(path, f"{name} is {values[key]!r:.60}, but should be {names}")
+
+
+def _check_reach(options: Mapping[str, Any], path: Path) -> None:
+    """Check that hyperparameters name no code, and a model's arguments no file and no address."""
+    if not isinstance(options.get("loss", ""), str):
+        raise _damaged(path, f"hyper_parameters.loss is {options['loss']!r:.60}, but no name")
+    for place, _ in _walk(options):
+        if place[-1] in CODE:
+            raise _damaged(path, f"hyper_parameters.{_shown(place)} would name code")
+    for place, value in _walk(options["model_args"] or {}):
+        key, named = str(place[0]), isinstance(value, str) and set(value) & set(":/\\")
+        if key != "encoder_weights" and (named or key.startswith(WEIGHTS_FROM)):
+            raise InputError(
+                f"{path}: its model would be built of {_shown(place)}={value!r:.60}, which names a "
+                "file or an address; a checkpoint opens nothing else, give one that holds all"
+            )
 
 
 def _check_sizes(weights: Mapping[str, Tensor], options: Mapping[str, Any], path: Path) -> None:

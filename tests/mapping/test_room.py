@@ -6,10 +6,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 from glavitu.errors import InputError
+from glavitu.files.memory import available_bytes
 from glavitu.mapping import map_scene
 from glavitu.mapping.prediction import Layout
 from glavitu.mapping.room import check_room
-from glavitu.rasters.memory import available_bytes
 from glavitu.windows import centred_padding
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from glavitu.errors import InputError
-from glavitu.files import Name, is_local
+from glavitu.files.names import Name, is_local
 
 #: The variable that lets files reach others.
 OUTSIDE = "GLAVITU_OUTSIDE_FILES"

@@ -5,14 +5,14 @@ a file link to others, store its arrays in others, or declare more than it store
 """
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from glavitu.errors import InputError
-from glavitu.strangers import OUTSIDE, check_regular, outside_allowed
+from glavitu.files.memory import available_bytes
+from glavitu.files.strangers import OUTSIDE, check_regular, outside_allowed
 
 #: What h5py raises where the structure of a file is damaged.
 DAMAGE = (
@@ -101,25 +101,11 @@ def room_fault(array: Any) -> str:
     Args:
         array: An array without :func:`array_fault`.
     """
-    declared, room = math.prod(array.shape) * array.dtype.itemsize, free_memory()
+    declared, room = math.prod(array.shape) * array.dtype.itemsize, available_bytes()
     # Once as it is, and once as what is made of it.
     if 2 * declared > room:
         return f"needs {_size(2 * declared)} of memory, and this machine has {_size(room)} left"
     return ""
-
-
-def free_memory() -> int:
-    """Return how many bytes of memory are free on this machine, or as many as there could be."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return 2**63  # not told here
 
 
 def _size(count: int) -> str:
