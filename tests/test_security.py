@@ -349,7 +349,9 @@ def test_yaml_is_bounded_and_makes_no_objects(tmp_path, capsys):
     assert not Path("pwned").exists()
 
 
-@pytest.mark.parametrize("nested", ["--trainer.logger", "--data.train_bounds", "--model.model_args"])
+@pytest.mark.parametrize(
+    "nested", ["--trainer.logger", "--data.train_bounds", "--model.model_args"]
+)
 @pytest.mark.parametrize("inline", [True, False])
 def test_yaml_in_options_and_in_files_that_they_name_is_bounded(nested, inline, capsys):
     levels = [f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]" for a, b in zip("abcdef", "bcdefg")]  # noqa: B905
