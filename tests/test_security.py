@@ -6,17 +6,19 @@ import subprocess
 import sys
 import zipfile
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import rasterio
 import torch
 
 from glavitu import GlaViTUTask
 from glavitu.cli import main
 from glavitu.errors import InputError
-from glavitu.files.strangers import OUTSIDE
+from glavitu.files.strangers import OUTSIDE, check_opened
 from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.raster_file import OpenFiles
 
@@ -256,6 +258,72 @@ def test_services_and_polygons_that_reach_out_are_refused(tmp_path):
         OpenFiles().get("<VRTDataset></VRTDataset>")
 
 
+OUT_OF_XML = {
+    "gti": "<GDALTileIndexDataset><IndexDataset>{}</IndexDataset></GDALTileIndexDataset>",
+    "mrf": "<MRF_META><CachedSource><Source>{}</Source></CachedSource>"
+    '<Raster><Size x="8" y="8" c="1"/></Raster></MRF_META>',
+    "stacta": '{{"stac_version": "1.0.0", "asset_templates": {{"a": {{"href": "{}"}}}}}}',
+    "stacit": '{{"type": "FeatureCollection", "stac_version": "1.0.0", "features": [{{'
+    '"assets": {{"a": {{"href": "{}"}}}}}}]}}',
+    "gdalg": '{{"type": "gdal_streamed_alg", "command_line": "gdal vector edit {} out"}}',
+}
+
+
+@pytest.mark.parametrize("kind", OUT_OF_XML)
+def test_tables_of_other_files_and_commands_are_refused(kind, tile, tmp_path):
+    """GDAL read the tile by an MRF, and polygons by a command in JSON."""
+    for name in (f"x.{kind}", "x.tif", "x.json", "x.gpkg"):
+        (tmp_path / name).write_text(OUT_OF_XML[kind].format(tile))
+        with pytest.raises(InputError, match=OUTSIDE):
+            OpenFiles().get(str(tmp_path / name))
+        if not name.endswith(".tif"):
+            with pytest.raises(InputError, match=OUTSIDE):
+                read_polygons(tmp_path / name)
+
+
+def test_files_beside_a_label_are_in_its_folder(tile, tmp_path):
+    """The data of an ERS, a PDS or an ISIS label lie in another file."""
+    label = (
+        "Object = IsisCube\n Object = Core\n ^Core = {}\n StartByte = 1\n"
+        " Format = BandSequential\n Group = Dimensions\n Samples = 8\n Lines = 8\n Bands = 1\n"
+        " End_Group\n Group = Pixels\n Type = UnsignedByte\n ByteOrder = Lsb\n End_Group\n"
+        " End_Object\nEnd_Object\nEnd\n"
+    )
+    ers = (
+        'DatasetHeader Begin\n DataFile = "{}"\n DataSetType = ERStorage\n DataType = Raster\n'
+        " ByteOrder = LSBFirst\n CoordinateSpace Begin\n CoordinateType = EN\n"
+        " CoordinateSpace End\n RasterInfo Begin\n CellType = Unsigned8BitInteger\n"
+        " NrOfLines = 8\n NrOfCellsPerLine = 8\n NrOfBands = 1\n RasterInfo End\n"
+        "DatasetHeader End\n"
+    )
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, text in (("x.cub", label), ("x.ers", ers)):
+        (folder / name).write_text(text.format(f"../tiles/{tile.name}"))
+        with pytest.raises(InputError, match=OUTSIDE):
+            OpenFiles().get(str(folder / name))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_overviews_are_in_its_folder(beside, tile, tmp_path):
+    path = write_raster(tmp_path / "mine" / "a.tif", np.ones((64, 64), np.uint8))
+    if beside:
+        Path(f"{path}.aux.xml").write_text(
+            f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{tile}</MDI>'
+            "</Metadata></PAMDataset>"
+        )
+    else:
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=str(tile))
+    with pytest.raises(InputError, match=OUTSIDE):
+        OpenFiles().get(str(path))
+
+
+def test_the_format_of_polygons_is_what_gdal_opened(tile):
+    with pytest.raises(InputError, match=r"names services or other files \(OGR_VRT\)"):
+        check_opened(tile, "OGR_VRT", [])
+
+
 def test_hdf5_that_gdal_reads_reaches_nothing_else(secret, tmp_path):
     path = tmp_path / "x.nc"
     with h5py.File(path, "w") as file:
@@ -349,20 +417,20 @@ def test_yaml_is_bounded_and_makes_no_objects(tmp_path, capsys):
     assert not Path("pwned").exists()
 
 
-@pytest.mark.parametrize(
-    "nested", ["--trainer.logger", "--data.train_bounds", "--model.model_args"]
-)
-@pytest.mark.parametrize("inline", [True, False])
-def test_yaml_in_options_and_in_files_that_they_name_is_bounded(nested, inline, capsys):
-    levels = [f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]" for a, b in zip("abcdef", "bcdefg")]  # noqa: B905
+@pytest.mark.parametrize("option", ["trainer.logger", "data.train_bounds", "data"])
+@pytest.mark.parametrize("given", ["inline", "file"])
+def test_yaml_in_options_and_in_files_that_they_name_is_bounded(option, given, capsys):
+    """The error once had 58 MB."""
+    levels = [f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefg")]
     laughs = "{a: &a [x,x,x,x,x,x,x,x,x,x], " + ", ".join(levels) + "}"
     Path("nested.yaml").write_text(laughs)
-    given = laughs if inline else "nested.yaml"
-    try:
-        assert main(["fit", "--data.root", "nowhere", nested, given]) == 1
-    except SystemExit as end:
-        assert end.code == 2
-    assert len(capsys.readouterr().err) < 5000
+    value = laughs if given == "inline" else "nested.yaml"
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main(["fit", "--data.root", "nowhere", f"--{option}", value]))
+    assert end.value.code in (1, 2)
+    told = capsys.readouterr().err
+    assert len(told) < 5000
+    assert "100,000 values" in told or given == "file"
 
 
 @pytest.mark.parametrize("start", [["-m", "glavitu"], ["-m", "glavitu.__main__"]])
@@ -397,6 +465,36 @@ def test_workers_do_not_look_there_either(tmp_path):
     command = [sys.executable, "script/run.py"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_of_a_module_that_is_run_do_not_look_there(method, tmp_path):
+    """As `python -m glavitu` has the current folder in its path."""
+    folder = tmp_path / "current"
+    folder.mkdir()
+    for name in ("torch", "json", "decimal"):
+        (folder / f"{name}.py").write_text(f"open('pwned_{name}', 'w')\n")
+    (tmp_path / "run.py").write_text(
+        "import multiprocessing, os, runpy, sys\n"
+        "import importlib\n"
+        "if __name__ == '__main__':\n"
+        "    sys.path[0], sys.argv = os.getcwd(), ['-m', 'configs']\n"
+        "    try:\n"
+        "        runpy.run_module('glavitu', run_name='__main__', alter_sys=True)\n"
+        "    except SystemExit as end:\n"
+        "        assert not end.code\n"
+        f"    context = multiprocessing.get_context({method!r})\n"
+        "    for name in ('torch', 'json', 'decimal'):\n"
+        "        worker = context.Process(target=importlib.import_module, args=(name,))\n"
+        "        worker.start()\n"
+        "        worker.join()\n"
+        "        assert not worker.exitcode\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(tmp_path / "run.py")]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(folder.glob("pwned*"))
 
 
 def test_a_raster_is_written_where_it_is_asked_for_alone(tmp_path, benchmark):

@@ -40,7 +40,7 @@ from glavitu.cli.parsers import end, explain_unknown, say_renamed, take_negative
 from glavitu.cli.quiet import quieten_lightning
 from glavitu.cli.resuming import check_unchanged, find_last, first_logger
 from glavitu.cli.shipped import find_config
-from glavitu.cli.yaml_files import parse_yaml, read_yaml
+from glavitu.cli.yaml_files import bound_values, parse_yaml, read_yaml
 from glavitu.datamodules import GlacierDataModule
 from glavitu.errors import InputError, check_number
 from glavitu.tasks import GlaViTUTask
@@ -335,6 +335,7 @@ def run(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: If that ended it.
     """
     quieten_lightning()
+    bound_values()
     # Guessing the style takes a reference at the start of a line for another one, and loses help.
     set_parsing_settings(docstring_parse_style=DocstringStyle.GOOGLE)
     stops = StopSignals()

@@ -4,7 +4,7 @@ YAML may name a value and use it again, so that a few hundred bytes stand for mo
 memory, or for themselves; and of a key that comes twice a reader takes the last without a word.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,28 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
         if "\0" in value:
             raise InputError(f"{source}: {place} holds a NUL; remove it")
     return values
+
+
+def bound_values() -> None:
+    """Let jsonargparse look through YAML that it reads itself: options, and files they name."""
+    from jsonargparse import get_loader, set_loader
+
+    load = get_loader("yaml")
+    if load is _load_bounded:
+        return
+    _loads.append(load)
+    set_loader("yaml", _load_bounded, exceptions=(yaml.YAMLError,))
+
+
+#: What jsonargparse loads YAML with, once it is replaced.
+_loads: list[Callable[[str], Any]] = []
+
+
+def _load_bounded(text: str) -> Any:
+    if len(text) > BYTES:
+        raise InputError(f"{text[:40]!r}...: is too large for an option ({len(text):,} characters)")
+    _look_through(text, f"the value {text[:40]!r}")
+    return _loads[0](text)
 
 
 def _look_through(text: str, source: str) -> None:

@@ -29,7 +29,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _STARTS = (0, *(512 << power for power in range(12)))
 
 #: Where GDAL looks for what tells it the format.
-HEAD_BYTES = 4096
+HEAD_BYTES = 2**15
 
 #: Roots of XML that name other files, and are read as rasters or as vectors.
 VIRTUAL = (b"<vrtdataset", b"<ogrvrtdatasource", b"<vrtpansharpen", b"<gdalwarpoptions")
@@ -37,15 +37,20 @@ VIRTUAL = (b"<vrtdataset", b"<ogrvrtdatasource", b"<vrtpansharpen", b"<gdalwarpo
 #: Roots of XML that name services and tables of other files: what they name cannot be listed.
 SERVICES = re.compile(
     rb"<(gdal_wm|wms_|wcs_|wmts|gdal_wmts|gdaltileindexdataset|ogrwfsdatasource|ogrcswdatasource|"
-    rb"ogcapidataset|oapif|plmosaic|eeda|twms|tilemapservice|tiled_wms)",
+    rb"ogcapidataset|oapif|plmosaic|eeda|twms|tilemapservice|tiled_wms|mrf_meta)",
     re.IGNORECASE,
+)
+#: The same of JSON.
+SERVICES_IN_JSON = re.compile(
+    rb"^(\xef\xbb\xbf)?\s*\{.*(gdal_streamed_alg|\"stac_version\")", re.DOTALL
 )
 
 #: Drivers of GDAL whose files name services or tables of other files.
 SERVICE_DRIVERS = {
     *("WMS", "WCS", "WMTS", "OGCAPI", "STACIT", "STACTA", "PLMOSAIC", "EEDA", "EEDAI", "DAAS"),
     *("NGW", "GTI", "HTTP", "OGR_VRT", "WFS", "OAPIF", "CSW", "CARTO", "ELASTIC", "PLSCENES"),
-    *("GMLAS", "DERIVED", "PostGISRaster", "TileDB"),
+    *("GMLAS", "DERIVED", "PostGISRaster", "TileDB", "MRF", "GDALG", "KMLSUPEROVERLAY", "GNMFile"),
+    *("GNMDatabase", "ADBC", "AmigoCloud", "Carto", "Elasticsearch"),
 }
 
 #: Names by which GDAL takes an array of a file of HDF5, and the file in them.
@@ -164,7 +169,7 @@ def _check_virtual(path: Path, asked: Path, depth: int) -> None:
     with path.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
     lower = head.lower()
-    if SERVICES.search(head):
+    if SERVICES.search(head) or SERVICES_IN_JSON.search(head):
         raise InputError(f"{asked}: names services or other files. {REMEDY}")
     if not any(root in lower for root in VIRTUAL):
         return

@@ -17,6 +17,7 @@ from pyogrio.errors import DataLayerError
 
 from glavitu.errors import InputError
 from glavitu.files import Name, is_local
+from glavitu.files.strangers import check_opened
 from glavitu.outlines.layers import BATCH, choose_layer, suffix_of
 
 #: Files of which GDAL finds any feature at once; of others it parses all before.
@@ -75,6 +76,7 @@ class GdalLayer:
         """
         name = choose_layer(path, layer)
         about = pyogrio.read_info(path, layer=name)
+        check_opened(path, about["driver"], [])
         features = int(about["features"])
         # A feature takes a byte at least: memory is taken for as many as there can be.
         if is_local(path) and Path(path).is_file() and features > Path(path).stat().st_size:
