@@ -215,5 +215,6 @@ def names(rng: Rng, originals: Originals, folder: Path) -> Case:
 
 
 def _visible(name: str) -> str | None:
-    named = name.encode(errors="replace").decode() == name and not set(name) & set("\t\r\n")
+    # pyogrio takes names with ! or ; for addresses, so these may be refused.
+    named = name.encode(errors="replace").decode() == name and not set(name) & set("\t\r\n!;")
     return "right" if named and not name.startswith(".") else None
