@@ -1,11 +1,15 @@
 """What docs/security.md says, sentence by sentence."""
 
+import json
 import os
 import pickle
+import re
+import socket
 import subprocess
 import sys
 import zipfile
 from contextlib import suppress
+from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,11 +18,13 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from PIL import Image
 
 from glavitu import GlaViTUTask
 from glavitu.cli import main
 from glavitu.errors import InputError
 from glavitu.files.strangers import OUTSIDE, check_opened
+from glavitu.mapping.map_folder import open_map
 from glavitu.outlines.read_polygons import read_polygons
 from glavitu.rasters.raster_file import OpenFiles
 
@@ -281,6 +287,28 @@ def test_tables_of_other_files_and_commands_are_refused(kind, tile, tmp_path):
                 read_polygons(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "crs",
+    [
+        '"type": "link", "properties": {"href": "http://127.0.0.1/x"}',
+        '"properties": {"url": "http://127.0.0.1/x"}, "type": "\\u0075rl"',
+    ],
+)
+def test_geojson_fetches_no_system(crs, tmp_path):
+    """GDAL asked the address three times."""
+    path = tmp_path / "x.json"
+    path.write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"url": "x"},'
+        '"geometry": {"type": "Polygon", "coordinates": [[[86, 27], [86, 28], [87, 28], [86, 27]]]'
+        f'}}}}], "crs": {{{crs}}}}}'
+    )
+    with pytest.raises(InputError, match="would be fetched"):
+        read_polygons(path)
+    named = '"type": "name", "properties": {"name": "EPSG:4326"}'
+    path.write_text(path.read_text().replace(crs, named))
+    assert len(read_polygons(path)) == 1
+
+
 def test_files_beside_a_label_are_in_its_folder(tile, tmp_path):
     """The data of an ERS, a PDS or an ISIS label lie in another file."""
     label = (
@@ -361,13 +389,39 @@ def test_names_are_text(tmp_path, capsys):
 def test_a_report_escapes_what_it_shows_and_loads_nothing(tmp_path):
     rows = [("a", "SC", NAME, 1, 1, 1, 1), ("half", "SC", "b", 1, 1, 1, 1)]
     run = write_run(tmp_path / "run", rows)
+    (run / "samples").mkdir(exist_ok=True)
+    Image.new("RGB", (8, 8)).save(run / "samples" / "a.png")
     report = (run / "report.json").read_text()
     (run / "report.json").write_text(report.replace("half", "\\ud800"))
     assert main(["report", str(run)]) == 0
     page = Path("report.html").read_text()
     assert "<b>{{7*7}}" not in page
     assert "&lt;b&gt;{{7*7}}" in page
-    assert 'src="http' not in page
+    seen = Loads()
+    seen.feed(page)
+    assert seen.policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'; " + (
+        "script-src 'unsafe-inline'"
+    )
+    assert seen.addresses
+    assert {address.partition(":")[0] for address in seen.addresses} == {"data"}
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|WebSocket|\bimport\b", page)
+
+
+class Loads(HTMLParser):
+    """Notes what a page would load, or go to."""
+
+    policy = None
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("src", "srcset", "href", "action", "data", "poster", "background"):
+                self.addresses += [value]
+        if dict(attrs).get("http-equiv") == "Content-Security-Policy":
+            self.policy = dict(attrs)["content"]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "samples/a.png", "report.json", "report.png"])
@@ -501,3 +555,72 @@ def test_a_raster_is_written_where_it_is_asked_for_alone(tmp_path, benchmark):
     assert main(["convert", str(benchmark), "out"]) == 0
     written = set(tmp_path.rglob("*.tif"))
     assert written == set((tmp_path / "out").rglob("*.tif")) != set()
+
+
+def test_a_manifest_names_files_that_are_read_and_writes_none(tmp_path, capsys):
+    scene = tmp_path / "elsewhere" / "scene"
+    write_raster(scene / "dem.tif", np.full((8, 8), 4000, np.float32))
+    (tmp_path / "mine").mkdir()
+    manifest = tmp_path / "mine" / "x.csv"
+    manifest.write_text("name,dem\nfirst,../elsewhere/scene/dem.tif\n")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert main(["info", str(manifest)]) == 0
+    assert "28.0" in capsys.readouterr().out  # the degrees of latitude
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    manifest.write_text("name,dem\n../first,../elsewhere/scene/dem.tif\n")
+    assert "slash" in fails(["info", str(manifest)], capsys)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": ["../elsewhere/secret.bin"]},
+        {"options": {"vector_format": "x/../../elsewhere/secret.bin"}},
+        {"grid": {"crs": "http://127.0.0.1:PORT/x"}},
+        {"grid": {"crs": "/etc/passwd"}},
+    ],
+    ids=str,
+)
+def test_a_folder_of_a_map_names_no_other_files(change, secret, tmp_path):
+    """GDAL asked the address that was given as a coordinate system."""
+    server = socket.create_server(("127.0.0.1", 0))
+    port = str(server.getsockname()[1])
+    change = json.loads(json.dumps(change).replace("PORT", port))
+    folder = tmp_path / "map"
+    folder.mkdir()
+    grid = {"crs": "EPSG:32645", "transform": [30, 0, 0, 0, -30, 0], "shape": [8, 8]}
+    model = dict.fromkeys(("weights_sha256", "inference", "confidence", "device"), "")
+    facts = {
+        **{"fingerprint": "a", "files": [], "glaciers": 0, "area_km2": 0, "checkpoints": []},
+        **{"date": "2026-01-01", "options": {"grid": grid}, **model},
+    }
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert open_map(folder).grid.shape == (8, 8)
+    grid |= change.pop("grid", {})
+    facts["options"] |= change.pop("options", {})
+    (folder / "run.json").write_text(json.dumps(facts | change))
+    with pytest.raises(InputError, match=r"run\.json"):
+        open_map(folder)
+    server.setblocking(False)
+    with server, pytest.raises(BlockingIOError):  # nobody has called
+        server.accept()
+
+
+def test_a_configuration_and_the_path_are_code(tmp_path, capsys):
+    """So that nobody takes them for data."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "of_mine.py").write_text(
+        "import os, torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, name: str):\n"
+        "        super().__init__()\n"
+        "        os.mkdir(name)\n"
+    )
+    described = "{class_path: of_mine.Net, init_args: {name: called}}"
+    (tmp_path / "mine.yaml").write_text(f"model: {{model: {described}}}\n")
+    command = [sys.executable, "-m", "glavitu", "map", *map_options(str(OLD))]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path / 'path'}"}
+    subprocess.run(
+        [*command, "--model", "mine.yaml"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert (tmp_path / "called").is_dir()

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from glavitu.errors import InputError
+from glavitu.files.geojson import check_links
 from glavitu.files.names import Name, is_local
 
 #: The variable that lets files reach others.
@@ -40,10 +41,9 @@ SERVICES = re.compile(
     rb"ogcapidataset|oapif|plmosaic|eeda|twms|tilemapservice|tiled_wms|mrf_meta)",
     re.IGNORECASE,
 )
-#: The same of JSON.
-SERVICES_IN_JSON = re.compile(
-    rb"^(\xef\xbb\xbf)?\s*\{.*(gdal_streamed_alg|\"stac_version\")", re.DOTALL
-)
+#: Begin of JSON, and what in it names tables of other files, or commands of GDAL's.
+_JSON = re.compile(rb"(\xef\xbb\xbf)?[\s\x1e]*\{")
+SERVICES_IN_JSON = re.compile(rb"gdal_streamed_alg|['\"]stac_version['\"]|\"asset_templates\"")
 
 #: Drivers of GDAL whose files name services or tables of other files.
 SERVICE_DRIVERS = {
@@ -169,8 +169,11 @@ def _check_virtual(path: Path, asked: Path, depth: int) -> None:
     with path.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
     lower = head.lower()
-    if SERVICES.search(head) or SERVICES_IN_JSON.search(head):
+    is_json = _JSON.match(head)
+    if SERVICES.search(head) or (is_json and SERVICES_IN_JSON.search(head)):
         raise InputError(f"{asked}: names services or other files. {REMEDY}")
+    if is_json:
+        check_links(path)
     if not any(root in lower for root in VIRTUAL):
         return
     if depth > 20:

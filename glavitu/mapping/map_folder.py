@@ -1,5 +1,6 @@
 """A finished map: the folder that ``map_scene`` leaves, as an object that can be opened again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -140,7 +141,9 @@ class FinishedMap:
         """Its pixels' place on the Earth."""
         place = self.facts["options"]["grid"]
         height, width = place["shape"]
-        return Grid(CRS.from_user_input(place["crs"]), Affine(*place["transform"]), (height, width))
+        if not re.match(r"\w+:\d+$|\w+\[", place["crs"]):  # others may be files or addresses
+            raise ValueError(f"crs {place['crs']!r:.60}")
+        return Grid(CRS.from_string(place["crs"]), Affine(*place["transform"]), (height, width))
 
     @property
     def model(self) -> MapModel:
