@@ -16,7 +16,12 @@ from glavitu.errors import InputError
 from glavitu.features import FEATURES, OPTICAL, FeatureGroup
 from glavitu.rasters.grid import Grid, check_georeferenced
 from glavitu.rasters.opening import open_dataset, reason
-from glavitu.rasters.stored_units import Conversion, conversion, vertical_unit
+from glavitu.rasters.stored_units import (
+    Conversion,
+    conversion,
+    not_understood,
+    vertical_unit,
+)
 from glavitu.rasters.units import SLOPE, Units
 from glavitu.windows import Window
 
@@ -217,6 +222,14 @@ class RasterFile:
         word = self.words[number]
         if not word and self.group.name == "dem" and channel != SLOPE:
             word = vertical_unit(self.grid.crs) or ""
+        if given.scale is None and not_understood(self.group, channel, word):
+            option = SLOPE if channel == SLOPE else self.group.name
+            self.files.said(
+                ("unknown unit", self.group.name, channel, word),
+                f"{self.name}: {self.group.name} ({channel}) is in {word!r}, as the file says, "
+                "which is a unit unknown here, and is taken as it is; give --scale "
+                f"{option}=SCALE,OFFSET, or 1 if it is right",
+            )
         known = conversion(self.group, channel, word)
         if known is None or given.scale is not None or known == Conversion(known.unit):
             return unit

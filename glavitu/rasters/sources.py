@@ -265,6 +265,14 @@ def _stack_in_order(group: FeatureGroup, files: list[RasterFile]) -> list[Raster
     names = [file.names[0] or PurePath(file.name).stem for file in files]
     order = order_of(group, names)
     if order is None or order == list(range(len(files))):
+        for number, name in contradictions(group, names)[:1]:
+            file = files[number].name
+            files[0].files.said(
+                ("names", group.name),
+                f"{file}: is called {name!r}, but is read as {group.channels[number]}, for the "
+                f"files of {group.name} are {', '.join(group.channels)}, in this order; give them "
+                "in this order, or correct their names",
+            )
         return files
     files[0].files.said(
         ("order", group.name),
