@@ -131,7 +131,8 @@ def _other_weights(rng: Rng, file: h5py.File, folder: Path) -> tuple[str, str | 
     if kind == 0:
         return "nothing", "right"
     if kind == 1:
-        return f"attribute of {layer} lost", file[layer].attrs.pop("weight_names") and "error"
+        del file[layer].attrs["weight_names"]
+        return f"attribute of {layer} lost", "error"
     if kind == 2:
         owner = file if rng.random() < 0.5 else file[layer]
         key = "layer_names" if owner == file else "weight_names"

@@ -10,7 +10,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from glavitu.files import claim, is_local, unlock, when_complete
+from glavitu.files import claim, is_local, sweep, unlock, when_complete
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -68,7 +68,10 @@ class RunConfig(OwnFolder, SaveConfigCallback):
             InputError: If another process writes into it, such as one that resumes the same run.
         """
         if trainer.is_global_zero:
-            self.keep_others_out(own_run_folder(trainer))
+            folder = own_run_folder(trainer)
+            self.keep_others_out(folder)
+            for run in folder.parent.glob("version_*"):
+                sweep(run)  # a run that was killed never writes into its folder again
             for logger in trainer.loggers:
                 if isinstance(logger, CSVLogger):
                     metrics_file(logger)

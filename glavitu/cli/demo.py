@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Column
 
-from glavitu.callbacks import RegionReport
+from glavitu.callbacks import ConfidenceCalibration, RegionReport
 from glavitu.cli.quiet import quieten_lightning
 from glavitu.datamodules import GlacierDataModule
 from glavitu.datasets.find_tiles import RasterTile
@@ -35,7 +35,8 @@ from glavitu.tasks import GlaViTUTask
 from glavitu.tasks.checkpoints import CompleteCheckpoints
 from glavitu.terminal import numeric, print_table
 
-FEATURES = ("optical", "dem", "in_sar")
+#: What anybody has at hand, so that the checkpoint maps a scene of theirs too.
+FEATURES = ("optical", "dem")
 REGIONS = ("SC", "HMA", "NZ")
 MAPPED_REGION = "HMA"
 
@@ -80,7 +81,7 @@ def _demo(output: Path, seed: int) -> None:
         max_epochs=16,
         accelerator="cpu",
         logger=False,
-        callbacks=[best, RegionReport(str(output)), RichProgressBar()],
+        callbacks=[best, ConfidenceCalibration(), RegionReport(str(output)), RichProgressBar()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
         default_root_dir=output,
@@ -107,7 +108,7 @@ def _demo(output: Path, seed: int) -> None:
     console.rule(f"Done in {minutes:.1f} minutes")
     rasters = " ".join(
         f"--{option} {tile.files[group]}"
-        for option, group in (("optical", "optical"), ("dem", "dem"), ("in-sar", "in_sar"))
+        for option, group in (("optical", "optical"), ("dem", "dem"))
     )
     console.print(
         f"  {figure}: image, truth, prediction and confidence\n"

@@ -65,6 +65,19 @@ def reading(path: Name) -> Iterator[None]:
         ) from error
 
 
+def check_taken_whole(path: Name) -> None:
+    """Check that pyogrio takes a path of this machine for one, and not for an address.
+
+    Raises:
+        InputError: If it would take it apart.
+    """
+    if "!" in str(path) or ";" in PurePath(path).name:
+        raise InputError(
+            f"{path}: the library that reads and writes vector files (pyogrio) takes names with "
+            "'!' or ';' for addresses; rename the file or its folder"
+        )
+
+
 def check_file(path: Name) -> None:
     """Check that a name may be that of a vector file, before it is opened.
 
@@ -73,6 +86,7 @@ def check_file(path: Name) -> None:
     """
     if not is_local(path):
         return
+    check_taken_whole(path)
     file = Path(path)
     if not file.exists():
         raise InputError(f"{path}: does not exist; check the path")

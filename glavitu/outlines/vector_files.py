@@ -11,6 +11,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from glavitu.errors import InputError
 from glavitu.files import partial_folder, put_in_place
+from glavitu.outlines.layers import check_taken_whole
 
 FORMATS = {
     ".gpkg": "GeoPackage",
@@ -45,8 +46,10 @@ def check_vector_path(path: Path) -> None:
         path: Where to.
 
     Raises:
-        InputError: If its suffix is none of :data:`FORMATS`, or needs what is not installed.
+        InputError: If its suffix is none of :data:`FORMATS`, or needs what is not installed; or
+            the name is one that pyogrio takes apart.
     """
+    check_taken_whole(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items())

@@ -1,9 +1,11 @@
 """Which band is which channel, where a file or its bands have names that tell.
 
-Names are words (red, NIR, swir16), numbers of a sensor's bands (B04, SR_B4), or wavelengths.
+Names are words (red, NIR, swir16; some of German, French and Spanish), letters (R, G, B), numbers
+of a sensor's bands (B04, SR_B4, TM4), or wavelengths.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -21,17 +23,26 @@ OPTICAL = ("blue", "green", "red", "nir", "swir1", "swir2")
 
 #: Words that mean a channel and no other.
 WORDS = {
-    "blue": ("blue", "blu"),
-    "green": ("green", "grn"),
-    "red": ("red",),
-    "nir": ("nir", "nir1", "nir08", "nearinfrared", "nearir", "narrownir", "nirnarrow", "nirbroad"),
+    "blue": ("blue", "blu", "blau", "bleu", "azul"),
+    "green": ("green", "grn", "grun", "gruen", "vert", "verde"),
+    "red": ("red", "rot", "rouge", "rojo"),
+    "nir": (
+        *("nir", "nir1", "nir08", "nearinfrared", "nearir", "narrownir", "nirnarrow", "nirbroad"),
+        *("nahesinfrarot", "procheinfrarouge", "infrarrojocercano"),
+    ),
     "swir1": ("swir1", "swir16", "swir01", "shortwaveinfrared1", "mir1"),
     "swir2": ("swir2", "swir22", "swir02", "shortwaveinfrared2", "mir2"),
-    "elevation": ("elevation", "elev", "height", "altitude", "dem", "dsm", "dtm"),
-    "slope": ("slope",),
+    "elevation": (
+        *("elevation", "elev", "height", "altitude", "dem", "dsm", "dtm"),
+        *("hohe", "hoehe", "elevacion", "altitud"),
+    ),
+    "slope": ("slope", "neigung", "hangneigung", "pente", "pendiente"),
     "ascending": ("ascending", "asc"),
     "descending": ("descending", "desc", "dsc"),
 }
+
+#: Letters that mean a channel, where there are all of R, G and B.
+LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "nir", "s1": "swir1", "s2": "swir2"}
 
 #: Words that mean something that no channel is.
 OTHERS = (
@@ -49,8 +60,14 @@ WAVELENGTHS = {
     "swir2": (2.06, 2.35),
 }
 
-_BAND = re.compile(r"(?:^|[^a-z0-9])b(?:and)?[ _-]?0?(\d{1,2}a?)(?:$|[^a-z0-9])")
+_BAND = re.compile(
+    r"(?:^|[^a-z0-9])(?:b(?:and)?|e?tm\+?)[ _-]?0?(\d{1,2}a?)(?:$|[^a-z0-9])|^0?(\d{1,2}a?)$"
+)
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?) ?(nm|nanomet|um|µm|micromet)")
+#: As ENVI (micrometres alone) and ACOLITE (rhot_665) have it.
+_BARE_LENGTH = re.compile(r"^([012]\.\d+)$|(?:^|_)(\d{3,4})$")
+#: What bands are called where nobody named them.
+_GENERIC = re.compile(r"(band[ _-]?)?\d+$")
 
 
 def order_of(group: FeatureGroup, names: Sequence[str | None]) -> list[int] | None:
@@ -90,6 +107,8 @@ def contradictions(group: FeatureGroup, names: Sequence[str | None]) -> list[tup
     Returns:
         Index and name of each.
     """
+    if set(OPTICAL) <= set(group.channels) and (odd := _of_no_sensor(names)):
+        return odd
     odd = []
     for place, (name, meant) in enumerate(zip(names, meanings(group, names), strict=True)):
         other = meant is not None and meant != group.channels[place]
@@ -112,6 +131,10 @@ def meanings(group: FeatureGroup, names: Sequence[str | None]) -> list[str | Non
         if word in group.channels:
             found[place] = word
     if set(OPTICAL) <= set(group.channels):
+        letters = [_simple(name or "") for name in names]
+        if {"r", "g", "b"} <= set(letters):
+            by_letter = [LETTERS.get(letter) for letter in letters]
+            found = [channel or letter for channel, letter in zip(found, by_letter, strict=True)]
         numbers = _by_number(names)
         found = [channel or number for channel, number in zip(found, numbers, strict=True)]
     return found
@@ -119,8 +142,7 @@ def meanings(group: FeatureGroup, names: Sequence[str | None]) -> list[str | Non
 
 def _by_number(names: Sequence[str | None]) -> list[str | None]:
     """Understand numbers of bands, where they are those of one sensor."""
-    numbers = [_BAND.findall((name or "").lower()) for name in names]
-    given = [number[-1] if number else None for number in numbers]
+    given = _numbers(names)
     known = {number for number in given if number is not None}
     for sensor in SENSORS:
         # Of more bands than six the numbers could be those of several sensors.
@@ -130,11 +152,28 @@ def _by_number(names: Sequence[str | None]) -> list[str | None]:
     return [None] * len(names)
 
 
+def _of_no_sensor(names: Sequence[str | None]) -> list[tuple[int, str]]:
+    """List the bands that make numbers of six bands none of a sensor's."""
+    given = _numbers(names)
+    if None in given or len(given) != len(OPTICAL) or any(set(given) == set(s) for s in SENSORS):
+        return []
+    if all(_GENERIC.match((name or "").strip().lower()) for name in names):
+        return []
+    odd = [[n for n, known in enumerate(sensor) if given[n] != known] for sensor in SENSORS]
+    return [(number, str(names[number])) for number in min(odd, key=len)]
+
+
+def _numbers(names: Sequence[str | None]) -> list[str | None]:
+    """Return the number of a band that each name has, None where it has none."""
+    found = [_BAND.findall((name or "").strip().lower()) for name in names]
+    return ["".join(each[-1]) if each else None for each in found]
+
+
 def _word(name: str) -> str | None:
     """Return the channel that words of a name mean, one of OTHERS, or None."""
-    simple = _simple(name)
-    words = {_simple(word) for word in re.split(r"[^A-Za-z0-9]+", name)}
-    pairs = re.findall(r"[a-z]+|\d+", name.lower())
+    simple, plain = _simple(name), _without_accents(name)
+    words = {_simple(word) for word in re.split(r"[^a-z0-9]+", plain)}
+    pairs = re.findall(r"[a-z]+|\d+", plain)
     words |= {"".join(pair) for pair in pairwise(pairs)}
     words |= {"".join(three) for three in zip(pairs, pairs[1:], pairs[2:], strict=False)}
     for other in OTHERS:
@@ -146,8 +185,13 @@ def _word(name: str) -> str | None:
     if len(meant) == 1:
         return meant.pop()
     length = _LENGTH.search(name.lower())
-    if not meant and length is not None:
-        micrometres = float(length[1]) / (1000 if length[2].startswith("n") else 1)
+    bare = _BARE_LENGTH.search(name.lower().strip())
+    if not meant and (length or bare):
+        if length:
+            micrometres = float(length[1]) / (1000 if length[2].startswith("n") else 1)
+        else:
+            assert bare is not None
+            micrometres = float(bare[1]) if bare[1] else float(bare[2]) / 1000
         for channel, (low, high) in WAVELENGTHS.items():
             if low <= micrometres <= high:
                 return channel
@@ -155,4 +199,10 @@ def _word(name: str) -> str | None:
 
 
 def _simple(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", _without_accents(name))
+
+
+def _without_accents(name: str) -> str:
+    """Return a name in small letters, ü as u."""
+    letters = unicodedata.normalize("NFKD", name.lower())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))

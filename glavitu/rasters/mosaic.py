@@ -13,11 +13,12 @@ from glavitu.errors import InputError
 from glavitu.rasters.grid import (
     GRID_TOLERANCE,
     Grid,
+    extent_in_words,
     full_turn,
     horizontal,
     pixels_between,
 )
-from glavitu.rasters.raster_file import RasterFile
+from glavitu.rasters.raster_file import SCALED_TAG, RasterFile
 from glavitu.rasters.warping import Warped, middle_longitude
 from glavitu.windows import Window, intersection
 
@@ -285,3 +286,30 @@ def _aligned(file: RasterFile, grid: Grid) -> Aligned | None:
     if max(drift.max(), off) > GRID_TOLERANCE:
         return None
     return Aligned(file, Window(round(row), round(col), *file.grid.shape), flipped)
+
+
+def mosaic_on(part: Sequence[RasterFile], grid: Grid) -> Mosaic:
+    """Make a mosaic of files that must lie on a grid.
+
+    Args:
+        part: The files, those that count most first.
+        grid: The target.
+
+    Raises:
+        InputError: If none overlaps it, or some hold scaled values and others not.
+    """
+    mosaic = Mosaic(part, grid)
+    if not mosaic.files:
+        more = f" (and {len(part) - 1} more files)" if len(part) > 1 else ""
+        raise InputError(
+            f"{part[0].name}{more} does not overlap the target grid: it spans "
+            f"{extent_in_words(part[0].grid)}, the grid {extent_in_words(grid)}; give files of the "
+            "same place, and check that their CRS is right"
+        )
+    if len({file.scaled for file in part}) > 1:
+        scaled, other = (next(f.name for f in part if f.scaled is s) for s in (True, False))
+        raise InputError(
+            f"{scaled} has scaled values (tag {SCALED_TAG}), but {other} has not; give files of "
+            "one kind"
+        )
+    return mosaic

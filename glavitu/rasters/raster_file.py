@@ -16,7 +16,12 @@ from glavitu.errors import InputError
 from glavitu.features import FEATURES, OPTICAL, FeatureGroup
 from glavitu.rasters.grid import Grid, check_georeferenced
 from glavitu.rasters.opening import open_dataset, reason
-from glavitu.rasters.stored_units import Conversion, conversion, vertical_unit
+from glavitu.rasters.stored_units import (
+    Conversion,
+    conversion,
+    not_understood,
+    vertical_unit,
+)
 from glavitu.rasters.units import SLOPE, Units
 from glavitu.windows import Window
 
@@ -130,16 +135,13 @@ class RasterFile:
         tags = dataset.tags()
         scaled = SCALED_TAG in tags
         bands = tuple(range(1, dataset.count + 1))
-        pairs = zip(dataset.scales, dataset.offsets, strict=True)
         # Most tiles share a value type; a file of many types needs no better estimate.
         bytes_per_row = dataset.width * dataset.block_shapes[0][0] * dataset.count
         return cls(
             name=name,
             grid=Grid(dataset.crs, dataset.transform, dataset.shape),
             bands=bands,
-            units=tuple(
-                Units() if scaled else Units(scale or 1.0, offset) for scale, offset in pairs
-            ),
+            units=_own_units(name, dataset, scaled),
             names=_names(dataset),
             words=tuple(unit or "" for unit in dataset.units),
             counts=tuple(np.dtype(dtype).kind in "iu" for dtype in dataset.dtypes),
@@ -220,6 +222,14 @@ class RasterFile:
         word = self.words[number]
         if not word and self.group.name == "dem" and channel != SLOPE:
             word = vertical_unit(self.grid.crs) or ""
+        if given.scale is None and not_understood(self.group, channel, word):
+            option = SLOPE if channel == SLOPE else self.group.name
+            self.files.said(
+                ("unknown unit", self.group.name, channel, word),
+                f"{self.name}: {self.group.name} ({channel}) is in {word!r}, as the file says, "
+                "which is a unit unknown here, and is taken as it is; give --scale "
+                f"{option}=SCALE,OFFSET, or 1 if it is right",
+            )
         known = conversion(self.group, channel, word)
         if known is None or given.scale is not None or known == Conversion(known.unit):
             return unit
@@ -343,6 +353,19 @@ class RasterFile:
                 f"they are taken as missing. Say so with --nodata {self.group.name}=0, or "
                 f"--nodata {self.group.name}=none if they are data",
             )
+
+
+def _own_units(name: str, dataset: Any, scaled: bool) -> tuple[Units, ...]:
+    """Return the scale and offset that a file's tags give each band."""
+    units = []
+    for band, (scale, offset) in enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1):
+        try:
+            units.append(Units() if scaled else Units(scale or 1.0, offset))
+        except InputError as error:
+            raise InputError(
+                f"{name}: the tags of band {band}: {error}; correct them with gdal_edit.py -scale"
+            ) from error
+    return tuple(units)
 
 
 def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:

@@ -110,9 +110,9 @@ def _place(file: Grid, grid: Grid) -> Window | None:
         there = rasterio.warp.transform(grid.crs, file.crs, x, y)
         x, y = np.asarray(there[0]), np.asarray(there[1])
     if file.crs.is_geographic:
-        middle = float((file.transform * (file.width / 2, 0))[0])
+        middle = float(file.transform.a * file.width / 2 + file.transform.c)
         x = middle + (x - middle + 180) % 360 - 180
-    col, row = ~file.transform * (x, y)
+    col, row = coordinates(~file.transform, y, x)
     known = np.isfinite(col) & np.isfinite(row)
     if not known.any():
         return None

@@ -17,23 +17,21 @@ from glavitu.files import as_name
 from glavitu.rasters.fill import forget_fill
 from glavitu.rasters.grid import (
     Grid,
-    extent_in_words,
-    grid_differences,
     horizontal,
-    transformer,
 )
 from glavitu.rasters.ground import Ground
-from glavitu.rasters.mosaic import Mosaic
+from glavitu.rasters.mosaic import Mosaic, mosaic_on
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
-    RasterFile,
     Said,
 )
 from glavitu.rasters.sampling import all_findings, sampled_findings
 from glavitu.rasters.sources import (
     Files,
     Parts,
+    check_grids,
+    check_place,
     open_parts,
     slice_parts,
     takes_slope,
@@ -142,9 +140,9 @@ class Scene:
         for file in files:
             file.check_georeferenced()
         if grid is None:
-            _check_grids(files)
+            check_grids(files)
         for file in files:
-            _check_place(file)
+            check_place(file)
         self.grid = files[0].grid if grid is None else grid
         self.grid = self.grid._replace(crs=horizontal(self.grid.crs))
         self.crs, self.transform = self.grid.crs, self.grid.transform
@@ -152,7 +150,7 @@ class Scene:
         self.tags = files[0].tags
         self._ground = Ground(self.grid)
         self._mosaics = {
-            name: [_on_grid(part, self.grid) for part in group] for name, group in parts.items()
+            name: [mosaic_on(part, self.grid) for part in group] for name, group in parts.items()
         }
         self.inputs = {
             name: tuple(dict.fromkeys(file.name for mosaic in part for file in mosaic.files))
@@ -399,42 +397,3 @@ def _slabs(window: Window, rows: int | None = None) -> Iterator[Window]:
     for row in range(window.row, window.row + window.height, rows):
         height = min(rows, window.row + window.height - row)
         yield window._replace(row=row, height=height)
-
-
-def _on_grid(part: Sequence[RasterFile], grid: Grid) -> Mosaic:
-    mosaic = Mosaic(part, grid)
-    if not mosaic.files:
-        more = f" (and {len(part) - 1} more files)" if len(part) > 1 else ""
-        raise InputError(
-            f"{part[0].name}{more} does not overlap the target grid: it spans "
-            f"{extent_in_words(part[0].grid)}, the grid {extent_in_words(grid)}; give files of the "
-            "same place, and check that their CRS is right"
-        )
-    if len({file.scaled for file in part}) > 1:
-        scaled, other = (next(f.name for f in part if f.scaled is s) for s in (True, False))
-        raise InputError(
-            f"{scaled} has scaled values (tag {SCALED_TAG}), but {other} has not; give files of "
-            "one kind"
-        )
-    return mosaic
-
-
-def _check_grids(files: Sequence[RasterFile]) -> None:
-    first, *others = files
-    problems = []
-    for other in others:
-        differences = grid_differences(first.grid, other.grid)
-        if differences:
-            problems.append(f"{other.name} differs from {first.name} in {'; '.join(differences)}")
-    if problems:
-        raise InputError(
-            f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
-            f"first, for example: rio warp INPUT OUTPUT --like {first.name}"
-        )
-
-
-def _check_place(file: RasterFile) -> None:
-    try:
-        transformer(file.grid.crs)
-    except InputError as error:
-        raise InputError(f"{file.name}: {error}") from error

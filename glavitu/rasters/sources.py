@@ -8,6 +8,7 @@ from glavitu.errors import InputError
 from glavitu.features import DEM, FeatureGroup
 from glavitu.files import as_name, is_local
 from glavitu.rasters.band_names import contradictions, order_of
+from glavitu.rasters.grid import grid_differences, transformer
 from glavitu.rasters.raster_file import (
     SCALED_TAG,
     OpenFiles,
@@ -159,6 +160,37 @@ def slice_parts(
     return parts
 
 
+def check_grids(files: Sequence[RasterFile]) -> None:
+    """Check that files are on one grid.
+
+    Raises:
+        InputError: If one is not on the first one's.
+    """
+    first, *others = files
+    problems = []
+    for other in others:
+        differences = grid_differences(first.grid, other.grid)
+        if differences:
+            problems.append(f"{other.name} differs from {first.name} in {'; '.join(differences)}")
+    if problems:
+        raise InputError(
+            f"the rasters are not on one grid: {'. '.join(problems)}. Bring them to one grid "
+            f"first, for example: rio warp INPUT OUTPUT --like {first.name}"
+        )
+
+
+def check_place(file: RasterFile) -> None:
+    """Check that the CRS of a file has a place on the Earth.
+
+    Raises:
+        InputError: If it has none.
+    """
+    try:
+        transformer(file.grid.crs)
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from error
+
+
 def _parts(group: FeatureGroup, given: Files, files: list[RasterFile], units: Units) -> Parts:
     whole = [_bands_of(file, group) for file in files]
     if None not in whole:
@@ -233,6 +265,14 @@ def _stack_in_order(group: FeatureGroup, files: list[RasterFile]) -> list[Raster
     names = [file.names[0] or PurePath(file.name).stem for file in files]
     order = order_of(group, names)
     if order is None or order == list(range(len(files))):
+        for number, name in contradictions(group, names)[:1]:
+            file = files[number].name
+            files[0].files.said(
+                ("names", group.name),
+                f"{file}: is called {name!r}, but is read as {group.channels[number]}, for the "
+                f"files of {group.name} are {', '.join(group.channels)}, in this order; give them "
+                "in this order, or correct their names",
+            )
         return files
     files[0].files.said(
         ("order", group.name),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyproj
 
-from glavitu.features import DEM, FeatureGroup
+from glavitu.features import DEM, THERMAL, FeatureGroup
 from glavitu.rasters.units import SLOPE
 
 
@@ -36,12 +36,15 @@ PERCENT = Conversion("percent", 0.01)
 #: By words in small letters, for each kind of channel. What is wanted already converts nothing.
 LENGTHS = {
     **dict.fromkeys(("m", "metre", "metres", "meter", "meters"), Conversion("metres")),
+    **dict.fromkeys(("m.", "[m]", "masl", "mètre", "mètres"), Conversion("metres")),
     **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), FOOT),
+    **dict.fromkeys(("ft.", "[ft]", "[ft_i]", "foot_international", "fuss", "fuß", "pied"), FOOT),
     **dict.fromkeys(
         ("us-ft", "ftus", "us_ft", "us foot", "us feet", "us survey foot", "us survey feet"),
         US_FOOT,
     ),
     **dict.fromkeys(("us_survey_foot", "foot_us", "survey foot", "survey feet"), US_FOOT),
+    **dict.fromkeys(("[ft_us]", "feet (us)", "foot (us)", "ft (us)", "sft", "sfoot"), US_FOOT),
     **dict.fromkeys(("km", "kilometre", "kilometer"), Conversion("kilometres", 1000.0)),
     **dict.fromkeys(("dm", "decimetre", "decimeter"), Conversion("decimetres", 0.1)),
     **dict.fromkeys(("cm", "centimetre", "centimeter"), Conversion("centimetres", 0.01)),
@@ -89,10 +92,24 @@ def conversion(group: FeatureGroup, channel: str, unit: str | None) -> Conversio
     if not words or group.possible is None:
         return None
     if group.name == DEM.name:
-        return (ANGLES if channel == SLOPE else LENGTHS).get(words)
-    if group.name == "thermal":
+        known = ANGLES if channel == SLOPE else LENGTHS
+        # As in "m above sea level".
+        return known.get(words) or known.get(words.split()[0])
+    if group.name == THERMAL.name:
         return TEMPERATURES.get(words)
     return (SIGMA0 if group.transform == "log10" else RATIOS).get(words)
+
+
+def not_understood(group: FeatureGroup, channel: str, unit: str | None) -> bool:
+    """Tell whether a file says a unit that nobody here knows, where values would not show it.
+
+    Args:
+        group: The group.
+        channel: The channel.
+        unit: What the file says.
+    """
+    said = bool((unit or "").strip()) and group.possible is not None
+    return said and group.name in (DEM.name, THERMAL.name) and not conversion(group, channel, unit)
 
 
 def vertical_unit(crs: Any) -> str | None:

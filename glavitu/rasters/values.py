@@ -12,6 +12,7 @@ import numpy as np
 
 from glavitu.arrays import FloatArray
 from glavitu.features import FEATURES, IN_SAR, OPTICAL, THERMAL, FeatureGroup
+from glavitu.rasters.jumps import Jumps
 from glavitu.rasters.raster_file import RasterFile, impossible_kind
 from glavitu.rasters.units import SLOPE
 from glavitu.windows import Window
@@ -70,7 +71,7 @@ class Look:
         known: How many values are not missing.
         impossible: How often each value that cannot be was seen.
         values: Some of the known values, in the model's unit, 1-D.
-        jumps: Differences of values to a 0 beside them.
+        jumps: How elevation jumps.
     """
 
     file: RasterFile
@@ -78,7 +79,7 @@ class Look:
     known: int = 0
     impossible: dict[float, int] = field(default_factory=dict)
     values: list[FloatArray] = field(default_factory=list)
-    jumps: list[FloatArray] = field(default_factory=list)
+    jumps: Jumps = field(default_factory=Jumps)
 
     @property
     def group(self) -> FeatureGroup:
@@ -122,8 +123,7 @@ class Look:
         if room > 0:
             self.values.append(found[~beyond][:: max(1, found.size // room)])
         if self.channel == "elevation":
-            for one, other in ((values[1:], values[:-1]), (values[:, 1:], values[:, :-1])):
-                self.jumps += [other[one == 0], one[other == 0]]
+            self.jumps.add(np.where((values >= low) & (values <= high), values, np.nan))
 
     def sample(self) -> FloatArray:
         """Return some of the possible values, 1-D."""
@@ -236,8 +236,10 @@ def _another_unit(look: Look, median: float) -> str:
         )
     if name == SLOPE:
         return f"if slope is in percent, give --slope-percent; {general}"
-    feet, metres = f"--scale {name}=0.3048 for feet", f"--scale {name}=0.01 for centimetres"
-    return f"say what makes metres of it, {feet}, {metres}; {general}"
+    if look.channel == "elevation":
+        feet, metres = f"--scale {name}=0.3048 for feet", f"--scale {name}=0.01 for centimetres"
+        return f"say what makes metres of it, {feet}, {metres}; {general}"
+    return f"if it is in another unit, give --scale {name}=SCALE,OFFSET; {general}"
 
 
 def _unusual(looks: Sequence[Look]) -> Iterator[Finding]:
@@ -271,6 +273,20 @@ def _unusual_reflectance(looks: Sequence[Look], samples: Sequence[FloatArray]) -
                 True,
             )
             return
+    above = [float(np.mean(sample > FAR_ABOVE)) for sample in samples]
+    if max(above) > OUTLIERS:
+        look, sample = looks[int(np.argmax(above))], samples[int(np.argmax(above))]
+        highest = float(sample.max())
+        stored = look.file.units[look.number].stored(highest)
+        stored = round(stored) if look.file.counts[look.number] else stored
+        yield Finding(
+            look.file.name,
+            "far above reflectance",
+            f"{look.what} is {highest:.3g} and the like in {_percent(max(above))} of its pixels, "
+            "but the brightest snow has about 2; if that means missing or saturated, give --nodata "
+            f"{look.option}={stored:.7g}",
+            False,
+        )
     below = [float(np.mean(sample < -0.02)) for sample in samples]
     scales = {look.file.units[look.number].scale or 1.0 for look in looks}
     offsets = {look.file.units[look.number].offset for look in looks}
@@ -335,14 +351,15 @@ def _unusual_sigma0(looks: Sequence[Look], samples: Sequence[FloatArray]) -> Ite
 
 
 def _unusual_elevation(look: Look, sample: FloatArray) -> Iterator[Finding]:
-    jumps = np.abs(np.concatenate(look.jumps)) if look.jumps else np.zeros(0)
-    jumps = jumps[np.isfinite(jumps) & (jumps > 0)]
-    if len(jumps) >= 8 and np.median(jumps) > 100:
+    jump = look.jumps.likely_missing(float(np.median(sample)))
+    if jump is not None:
+        value, metres = jump
+        stored = look.file.units[look.number].stored(value)
         yield Finding(
             look.file.name,
-            "elevation of 0",
-            f"{look.what} falls from about {float(np.median(jumps)):.0f} m to exactly 0 between "
-            f"pixels, as if 0 meant missing; if it does, give --nodata {look.option}=0",
+            "elevation of one value",
+            f"{look.what} jumps by about {metres:.0f} m to exactly {value:g} between pixels, "
+            f"as if {value:g} meant missing; if it does, give --nodata {look.option}={stored:.7g}",
             False,
         )
     low, high = float(sample.min()), float(np.quantile(sample, 0.99))

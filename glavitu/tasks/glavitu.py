@@ -36,6 +36,7 @@ from glavitu.tasks.checkpoints import (
 from glavitu.tasks.hyperparameters import (
     check_buildable,
     check_hyperparameters,
+    check_images,
     class_name,
     is_buildable,
     plain_hyperparameters,
@@ -90,8 +91,9 @@ class GlaViTUTask(TrainingWindows):
             there are checkpoints); or a list of these, which multiply. It is no part of a
             checkpoint, and neither training nor validation knows it.
         mirrored: Whether tiles and scenes are mirrored at their borders where windows of a
-            prediction reach beyond them. By default 0 lies there, as published. It is for models
-            whose windows lay inside in training, so that they never saw such zeros.
+            prediction reach beyond them, or 0 lies there, as published. By default what the data of
+            the training decides: mirrored where its padding is unknown, for then windows lay inside
+            and showed no such zeros.
         compile: Train with compiled graphs. The first step then takes a minute or two, and each
             later one about a fifth less on a CPU; worth it for trainings of more than some hundred
             steps. Without a C++ compiler training goes on uncompiled, and a warning says so.
@@ -117,7 +119,7 @@ class GlaViTUTask(TrainingWindows):
         deep_supervision: float = 0.5,
         initial_weights: str | None = None,
         batch_norm_momentum: float | None = None,
-        mirrored: bool = False,
+        mirrored: bool | None = None,
         inference: Sequence[str] | str = (),
         compile: bool = False,
         loss: str | nn.Module = "focal",
@@ -127,7 +129,7 @@ class GlaViTUTask(TrainingWindows):
         self.num_classes = num_classes
         self.location = location
         self.image_size = image_size
-        self.mirrored = mirrored
+        self.mirrored = bool(mirrored)
         self._given: dict[str, Any] = {"model": model, "model_args": model_args, "loss": loss}
         # Lightning collects the arguments as they are here, or as a configuration gives them.
         model, loss = class_name(model), class_name(loss)
@@ -268,12 +270,22 @@ class GlaViTUTask(TrainingWindows):
         return self.inference.predict(members, image, location)
 
     def setup(self, stage: str) -> None:
-        """Lay the weights out for speed, and compile the training if that is wanted."""
+        """Lay the weights out for speed, and compile the training if that is wanted.
+
+        Raises:
+            InputError: If the data module gives other images than the model was built for.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        check_images(self.features, self.image_size, data, training=stage == "fit")
         device = self.trainer.strategy.root_device.type
         if device != "mps":  # convolutions are quicker where channels lie last
             self.model.to(memory_format=torch.channels_last)
         if stage == "fit" and not (self.training and self.model.training):
             self.train()  # a checkpoint's task is in eval mode, and Lightning leaves it there
+        if stage == "fit" and self.hparams["mirrored"] is None:
+            dataset = getattr(data, "train_dataset", None)
+            self.mirrored = getattr(dataset, "padding", "land") == "unknown"
+            self.hparams["mirrored"] = self.mirrored
         if stage == "fit" and self._wants_compiling and can_compile(device):
             self._quick_loss = torch.compile(self.training_loss, dynamic=False)
 

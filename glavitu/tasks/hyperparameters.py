@@ -131,3 +131,31 @@ def modules_of_config(stored: Mapping[str, Any], options: Mapping[str, Any]) -> 
         if path is not None and is_class_path(stored.get(key, "")):
             given |= {key, "model_args"} if key == "model" else {key}
     return given
+
+
+def check_images(features: Sequence[FeatureGroup], size: int, data: Any, training: bool) -> None:
+    """Check that a data module gives the images that a task was built for.
+
+    Args:
+        features: The task's feature groups.
+        size: Side of the task's windows in pixels.
+        data: A data module; only what it tells of its ``features`` and ``size`` is checked.
+        training: Whether windows are trained on; whole tiles may have any size.
+
+    Raises:
+        InputError: If groups, their order or description, or the size of windows differ.
+    """
+    theirs = getattr(data, "features", None)
+    if theirs is not None and tuple(theirs) != tuple(features):
+        given, wanted = (", ".join(group.name for group in groups) for groups in (theirs, features))
+        differ = "in this order" if given != wanted else "described otherwise"
+        raise InputError(
+            f"the data gives the features {given}, but the model was built for {wanted}, {differ}; "
+            "give data module and task the same features"
+        )
+    given_size = getattr(data, "size", size)
+    if training and given_size != size:
+        raise InputError(
+            f"the data gives windows of {given_size} pixels (patch_size), but the model maps those "
+            f"of {size} (image_size); give both the same"
+        )

@@ -32,6 +32,9 @@ def cosine_cycles(
     batches: Any = trainer.estimated_stepping_batches  # also counts the training batches
     batches = trainer.num_training_batches
     if math.isinf(batches):
+        trainer.fit_loop.setup_data()  # where steps alone end a training, Lightning counts later
+        batches = trainer.num_training_batches
+    if math.isinf(batches):
         raise InputError(
             "the training data does not tell its length, and the schedule of the learning rate "
             "counts epochs; set trainer.limit_train_batches to the batches of an epoch"

@@ -136,6 +136,20 @@ def check_progress(stored: Mapping[str, Any], path: str | Path) -> None:
     for number, state in enumerate(stored["optimizer_states"]):
         if not isinstance(state, dict) or not {"state", "param_groups"} <= state.keys():
             raise _damaged(path, f"optimizer_states.{number} has no state and param_groups")
+        _check_moments(state["state"], f"optimizer_states.{number}.state", path)
+
+
+def _check_moments(state: Any, place: str, path: str | Path) -> None:
+    """Check that an optimiser remembers the same of every weight, and numbers alone."""
+    entries = list(state.values()) if isinstance(state, dict) else [state]
+    for name, entry in zip(state if isinstance(state, dict) else "?", entries, strict=False):
+        if not isinstance(entry, dict) or entry.keys() != entries[0].keys():
+            raise _damaged(path, f"{place}.{name} differs from those of other weights")
+        for key, value in entry.items():
+            if not isinstance(value, Tensor | int | float | type(None)):
+                raise _damaged(
+                    path, f"{place}.{name}.{key} is {value!r:.60}, but should be numbers"
+                )
 
 
 def check_weights(stored: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:

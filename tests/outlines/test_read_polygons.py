@@ -248,6 +248,15 @@ class TestBroken:
         with pytest.raises(InputError, match=rf"a\.shp.*\{part} is missing"):
             read_polygons(path)
 
+    @pytest.mark.parametrize("name", ["a;b.gpkg", "a!b.gpkg"])
+    def test_a_name_that_is_taken_apart(self, tmp_path, name):
+        geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=4326).to_file(
+            tmp_path / "a.gpkg"
+        )
+        (tmp_path / "a.gpkg").rename(tmp_path / name)
+        with pytest.raises(InputError, match="rename the file"):
+            read_polygons(tmp_path / name)
+
     def test_no_file(self, tmp_path):
         os.mkfifo(tmp_path / "pipe.gpkg")
         (tmp_path / "folder.gpkg").mkdir()

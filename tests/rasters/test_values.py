@@ -72,6 +72,31 @@ class TestMissingValuesThatNobodyMarked:
             again = read(path, DEM, units=units_of((DEM,), nodata={"dem": value}))
         np.testing.assert_array_equal(again, found)
 
+    @pytest.mark.parametrize("value", [0, -1, -99, -500, 8888])
+    @pytest.mark.parametrize("columns", [8, 60])
+    def test_of_elevation_that_could_be_are_told(self, write_raster, value, columns):
+        dem = terrain()
+        dem[:, :columns] = value
+        path = write_raster("dem.tif", dem)
+        with pytest.warns(UserWarning, match=rf"exactly {value} .*--nodata dem={value}$") as said:
+            np.testing.assert_array_equal(read(path, DEM)[0], dem)
+        assert len(said) == 1
+        dem = terrain().round(-9) + 2000  # a plain
+        dem[:, :8] = value
+        with pytest.warns(UserWarning, match=rf"exactly {value} .*--nodata dem={value}$"):
+            read(write_raster("plain.tif", dem), DEM)
+
+    def test_a_lake_is_no_missing_value(self, write_raster):
+        dem = np.maximum(terrain(), 1600)  # frequent, but not far from its neighbours
+        quiet(write_raster("dem.tif", dem.round(-2) + 1000), DEM)
+
+    def test_saturated_numbers_are_told(self, write_raster):
+        numbers = np.round(reflectance() * 1e4 + 1000).astype(np.uint16)
+        numbers[:, :, 70:] = 65535
+        units = units_of((OPTICAL,), {"optical": (1e-4, -0.1)})
+        with pytest.warns(UserWarning, match=r"optical \(blue\) is 6\.45 .*optical=65535$"):
+            read(write_raster("optical.tif", numbers), OPTICAL, units=units)
+
     def test_that_are_most_of_a_file_are_still_missing(self, write_raster):
         dem = terrain()
         dem[:, 5:] = -9999
@@ -217,7 +242,21 @@ class TestAnotherUnit:
         np.testing.assert_array_equal(np.isnan(found[0]), dem < -500)
 
 
+def test_coherence_is_not_told_to_become_metres(write_raster):
+    path = write_raster("coherence.tif", np.full((2, *SHAPE), -9999, np.float32))
+    with pytest.raises(InputError, match="--nodata in_sar=VALUE") as caught:
+        read(path, IN_SAR)
+    assert "metres" not in str(caught.value)
+
+
 class TestUnitsThatFilesTell:
+    def test_a_scale_that_is_none_names_file_and_band(self, write_raster):
+        path = write_raster("optical.tif", reflectance())
+        with rasterio.open(path, "r+") as file:
+            file.scales = [1, 1, float("nan"), 1, 1, 1]
+        with pytest.raises(InputError, match=r"optical\.tif: the tags of band 3: scale nan"):
+            read(path, OPTICAL)
+
     @pytest.mark.parametrize(
         ("unit", "factor"),
         [
@@ -226,6 +265,10 @@ class TestUnitsThatFilesTell:
             ("US survey foot", 1200 / 3937),
             ("km", 1000),
             ("cm", 0.01),
+            ("[ft_i]", 0.3048),
+            ("Fuß", 0.3048),
+            ("feet (US)", 1200 / 3937),
+            ("ft above mean sea level", 0.3048),
             ("metre", 1),
             ("m", 1),
             ("", 1),
@@ -242,6 +285,16 @@ class TestUnitsThatFilesTell:
             with pytest.warns(UserWarning, match=r"dem\.tif: dem \(elevation\) is in .*converted"):
                 found = read(path, DEM)
         np.testing.assert_allclose(found[0], terrain(), rtol=1e-6)
+
+    @pytest.mark.parametrize(("group", "unit"), [(DEM, "fathom"), (THERMAL, "°Ré")])
+    def test_that_nobody_knows_are_told(self, write_raster, group, unit):
+        values = terrain() if group is DEM else np.full(SHAPE, 273, np.float32)
+        path = write_raster("a.tif", values)
+        with rasterio.open(path, "r+") as file:
+            file.units = (unit,)
+        with pytest.warns(UserWarning, match=rf"a\.tif: .*'{unit}'.* --scale {group.name}="):
+            np.testing.assert_array_equal(read(path, group)[0], values)
+        quiet(path, group, units={group.name: Units(1.0)})
 
     @pytest.mark.parametrize("crs", ["EPSG:26913+6360", "EPSG:26913+8228"])
     def test_of_the_heights_of_a_crs(self, write_raster, crs):
@@ -338,6 +391,53 @@ class TestNamesOfBands:
             file.descriptions = ("elevation", "aspect")
         with pytest.warns(UserWarning, match=r"band 2 is called 'aspect', but is read as slope"):
             read(path, DEM)
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["Rot", "Grün", "Blau", "NIR", "SWIR1", "SWIR2"],
+            ["rouge", "vert", "bleu", "NIR", "SWIR1", "SWIR2"],
+            ["S2_rojo", "S2_verde", "S2_azul", "S2_nir", "S2_swir1", "S2_swir2"],
+            ["R", "G", "B", "N", "S1", "S2"],
+            ["TM3", "TM2", "TM1", "TM4", "TM5", "TM7"],
+            ["4", "3", "2", "8", "11", "12"],
+            ["0.665", "0.560", "0.490", "0.842", "1.61", "2.19"],
+            ["rhot_665", "rhot_560", "rhot_492", "rhot_833", "rhot_1614", "rhot_2202"],
+        ],
+    )
+    def test_in_other_words(self, write_raster, names):
+        values = reflectance()
+        path = write_raster("optical.tif", values[[2, 1, 0, 3, 4, 5]])
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = names
+        with pytest.warns(UserWarning, match=r"optical\.tif: its bands are called"):
+            np.testing.assert_array_equal(read(path, OPTICAL), values)
+
+    @pytest.mark.parametrize(
+        ("numbers", "odd"),
+        [
+            (("01", "03", "04", "08", "11", "12"), r"'x_B01', but is read as blue"),
+            (("02", "03", "04", "08", "8A", "12"), r"'x_B8A', but is read as swir1"),
+            (("1", "2", "3", "4", "5", "6"), r"'x_B6', but is read as swir2"),
+        ],
+    )
+    def test_that_are_no_sensors_are_told(self, write_raster, numbers, odd):
+        values = reflectance()
+        names = [f"x_B{number}" for number in numbers]
+        files = [write_raster(f"{n}.tif", band) for n, band in zip(names, values, strict=True)]
+        with pytest.warns(UserWarning, match=f"called {odd}"):
+            np.testing.assert_array_equal(read({"optical": files}, OPTICAL), values)
+        path = write_raster("optical.tif", values)
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = names
+        with pytest.warns(UserWarning, match=f"called {odd}"):
+            read(path, OPTICAL)
+
+    def test_that_nobody_gave_tell_nothing(self, write_raster):
+        path = write_raster("optical.tif", reflectance())
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = [f"Band {number}" for number in range(1, 7)]
+        np.testing.assert_array_equal(quiet(path, OPTICAL), reflectance())
 
     def test_of_slope_and_elevation(self, write_raster):
         slope = np.full(SHAPE, 20, np.float32)

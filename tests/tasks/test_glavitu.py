@@ -593,3 +593,31 @@ class TestInference:
         counts = ["tp", "fp", "fn"]
         assert report[counts].equals(asked.test_confusion.table()[counts])
         assert not report[counts].equals(plain.test_confusion.table()[counts])
+
+
+@pytest.mark.parametrize(
+    ("form", "padding", "mirrored"),
+    [("world", None, True), ("world", "land", False), ("benchmark", None, False)],
+)
+def test_borders_are_mirrored_where_padding_was_unknown_in_training(
+    request, tmp_path, form, padding, mirrored
+):
+    trainer = quiet(max_steps=1, num_sanity_val_steps=0, limit_val_batches=1)
+    module = task()
+    trainer.fit(module, data(request.getfixturevalue(form), padding=padding))
+    assert module.mirrored == mirrored
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    assert GlaViTUTask.from_checkpoint(tmp_path / "run.ckpt").mirrored == mirrored
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"features": ("dem", "optical")}, "features dem, optical, but .* for optical, dem"),
+        ({"features": ("optical",)}, "features optical, but the model was built for optical, dem"),
+        ({"patch_size": 48}, r"windows of 48 pixels \(patch_size\).* those of 32"),
+    ],
+)
+def test_a_data_module_of_other_images_is_refused(world, options, says):
+    with pytest.raises(InputError, match=says):
+        quiet(max_epochs=1, num_sanity_val_steps=0).fit(task(), data(world, **options))
