@@ -13,6 +13,9 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 #: Other names of options, which are understood, and what they are called here.
 OTHER_NAMES = {"--ckpt_path": "--checkpoint", "--elevation": "--dem"}
 
+#: What others call options whose names here are not alike, by the last part of their names.
+SYNONYMS = {"learning_rate": "lr", "epochs": "max_epochs", "workers": "num_workers"}
+
 #: Longest message of jsonargparse that is shown whole.
 SHOWN_LINES = 6
 
@@ -94,12 +97,17 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
         known: All names. Where they have parts, such as ``--data.root``, the last part is enough.
 
     Returns:
-        Such as ``"; did you mean --data.root?"``; empty where nothing is alike.
+        Such as ``"; did you mean --data.root?"``; empty where nothing is alike, or the name is
+        known and something else is wrong.
     """
     names = {_plain(name): name for name in known}
     lasts = {_plain(name).rpartition(".")[2]: name for name in reversed(names.values())}
     whole = _plain(given)
     last = whole.rpartition(".")[2]
+    if given in names.values():
+        return ""
+    if SYNONYMS.get(last) in lasts:
+        return f"; did you mean {lasts[SYNONYMS[last]]}?"
     for wanted, among, cutoff in ((whole, names, 0.75), (last, lasts, 0.75), (whole, names, 0.6)):
         if near := get_close_matches(wanted, among, n=1, cutoff=cutoff):
             return f"; did you mean {among[near[0]]}?"

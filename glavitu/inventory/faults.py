@@ -203,10 +203,13 @@ def _value_faults(scene: Scene, path: Name) -> Iterator[str]:
     if damaged:
         more = f" (and {len(damaged) - 1} more such parts)" if len(damaged) > 1 else ""
         yield f"{damaged[0]}{more}"
-    elif not some:
+    # Of groups that are not the benchmark's nothing is known.
+    known = not damaged and scene.groups[0].name in FEATURES
+    found = list(scene.findings(whole=True)) if known else []
+    # Values in another unit are not read.
+    if not (damaged or some or any(finding.error for finding in found)):
         yield "no pixel has data; check the nodata value, which rio info shows"
-    if not damaged and scene.groups[0].name in FEATURES:  # of others nothing is known
-        yield from (finding.problem for finding in scene.findings(whole=True))
+    yield from (finding.problem for finding in found)
     if some and missing and SCALED_TAG in scene.tags:
         yield (
             f"has {missing} values that are NaN, infinite or nodata, though its tag {SCALED_TAG} "

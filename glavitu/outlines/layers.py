@@ -148,10 +148,13 @@ def choose_layer(path: Name, wanted: str | Sequence[str] | None) -> str:
             f"{path}: none of its layers holds polygons: {_listed(kinds)}; glacier outlines must "
             "be polygons, convert lines to polygons first"
         )
+    unknown = (
+        f", and none is called {' or '.join(map(repr, wanted))}" if wanted and not named else ""
+    )
     raise InputError(
         f"{path}: several of its layers hold polygons: "
-        f"{_listed({name: kinds[name] for name in found})}; name one of them (--layer NAME, "
-        "data.layer in YAML)"
+        f"{_listed({name: kinds[name] for name in found})}{unknown}; name one of them (--layer "
+        "NAME, data.layer in YAML)"
     )
 
 

@@ -1,5 +1,6 @@
 """Rasters are opened, and what their headers declare is believed only as far as it can be."""
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from glavitu.rasters.names import without_secrets
 
 #: More bands than any file of channels has; asking after each takes the longer the more there are.
 MOST_BANDS = 2000
+
+#: A part of a file, as GDAL names it.
+_PART = re.compile(r"(?:HDF5|NETCDF|BAG|GPKG):(?:\"(/(?!vsi)[^\"]+)\"|(/(?!vsi)[^:\"]+):)")
 
 #: Parts of a file that are named in a message.
 MOST_NAMED = 6
@@ -36,8 +40,10 @@ def open_dataset(name: Name) -> Any:
     """
     local = is_local(name)
     check_reach(name)
-    if local and not Path(name).exists():
-        raise InputError(f"{name} does not exist; check the path")
+    path = Path(name) if local else _holder(str(name))
+    if path is not None and not path.exists():
+        # The library of HDF5 itself says more than a line on a missing file.
+        raise InputError(f"{path} does not exist; check the path")
     try:
         dataset = rasterio.open(Path(name) if local else name)
     except (RasterioError, ValueError) as error:
@@ -58,6 +64,12 @@ def open_dataset(name: Name) -> Any:
         dataset.close()
         raise
     return dataset
+
+
+def _holder(name: str) -> Path | None:
+    """Return the file of this machine that a name of a part of it begins with, if that is plain."""
+    found = _PART.match(name)
+    return Path(found[1] or found[2]) if found else None
 
 
 def reason(error: BaseException) -> str:

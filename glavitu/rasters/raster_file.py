@@ -390,7 +390,7 @@ def _names(dataset: Any) -> tuple[str | None, ...]:
 
 def _equal(stored: Any, value: float) -> Any:
     """Compare with a value that was written in another precision."""
-    if stored.dtype.kind == "f" and value != 0:
+    if stored.dtype.kind == "f" and value != 0 and math.isfinite(value):
         return np.abs(stored - stored.dtype.type(value)) <= 1e-6 * abs(value)
     return stored == value
 

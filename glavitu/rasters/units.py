@@ -93,11 +93,17 @@ def units_of(
         nodata: Stored value that means missing, by the same names; None if none does.
 
     Raises:
-        InputError: If a scale is none, or there is no sigma0 for decibels.
+        InputError: If a scale or a nodata value is none, or there is no sigma0 for decibels.
     """
     units = {name: _scaled(name, given) for name, given in (scales or {}).items()}
     for name, value in (nodata or {}).items():
-        missing = math.nan if value is None else float(value)
+        try:
+            missing = math.nan if value is None else float(value)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"the nodata value of {name!r} is {value!r}; give a number, such as -9999, or None "
+                "if no value means missing"
+            ) from None
         units[name] = replace(units.get(name, Units()), nodata=missing)
     sigma0 = [group.name for group in groups if group.transform == "log10"]
     if decibels and not sigma0:

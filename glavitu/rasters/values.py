@@ -231,8 +231,9 @@ def _another_unit(look: Look, median: float) -> str:
         )
     if look.group.name == THERMAL.name:
         return (
-            f"if it is in degrees Celsius, give --scale {name}=1,273.15; if these are the numbers "
-            f"that satellites store, what the product's metadata name; {general}"
+            f"if it is in degrees Celsius, give --scale {name}=1,273.15, in Fahrenheit --scale "
+            f"{name}=0.55556,255.372; if these are the numbers that satellites "
+            f"store, what the product's metadata name; {general}"
         )
     if name == SLOPE:
         return f"if slope is in percent, give --slope-percent; {general}"

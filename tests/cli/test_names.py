@@ -75,6 +75,8 @@ def test_of_several_processes_the_first_says_it(capsys, monkeypatch):
         ("fit --root data", "--data.root"),
         ("fit --data.root data --batch-size 2", "--data.batch_size"),
         ("test --data.root data --trainr.devices 2", "--trainer.devices"),
+        ("fit --data.root data --model.learning_rate 1e-3", "--model.lr"),
+        ("fit --data.root data --epochs 3", "--trainer.max_epochs"),
     ],
 )
 def test_what_was_meant_by_an_unknown_command_or_option(capsys, given, meant):
@@ -93,6 +95,13 @@ def test_what_was_meant_by_an_unknown_key(capsys, tmp_path, written, meant):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(written))
     (line,) = said(capsys, "fit", "--config", "a.yaml").splitlines()
     assert f"did you mean {meant}?" in line
+
+
+@pytest.mark.parametrize("given", ["--model.lr=nan", "--data.nodata=-9999", "--data.batch_size=a"])
+def test_a_name_that_is_right_is_not_proposed(capsys, given):
+    (line,) = said(capsys, "fit", "--data.root", "data", given).splitlines()
+    assert given.partition("=")[0].lstrip("-") in line
+    assert "did you mean" not in line
 
 
 def test_nothing_alike_is_nothing_meant(capsys):

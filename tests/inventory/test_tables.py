@@ -434,6 +434,14 @@ def test_sound_variants_are_no_faults(tile):
     assert faults(tile.parent, progress=False) == []
 
 
+def test_numbers_without_a_scale_are_not_called_missing(tile):
+    polygons(500_000, 3_099_000)(tile)
+    write_raster(tile / "optical.tif", 2000 + OPTICAL)
+    found = [str(fault) for fault in faults(tile.parent, progress=False)]
+    assert all("--scale optical=0.0001" in fault for fault in found)
+    assert len(found) == len(OPTICAL)
+
+
 def test_all_faults_of_tiles_in_geotiffs_are_listed(tile, capsys):
     write_raster(tile / "optical.tif", OPTICAL[:5], region="HMA")
     write_raster(tile / "dem.tif", OPTICAL[:1], nodata=1)

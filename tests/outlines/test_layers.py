@@ -62,6 +62,12 @@ def test_several_are_an_error_that_lists_them_and_one_can_be_named(layers):
     assert len(read_polygons(path, "study_area")) == 1
 
 
+def test_several_of_which_none_is_called_so(layers):
+    path = layers(study_area=STUDY_AREA, glaciers=GLACIERS)
+    with pytest.raises(InputError, match=r"none is called 'rgi'; name one of them"):
+        read_polygons(path, ["rgi"])
+
+
 def test_a_layer_that_is_not_there(layers):
     with pytest.raises(InputError, match=r"no layer 'rgi'; it has glaciers \(Polygon\)"):
         read_polygons(layers(glaciers=GLACIERS), "rgi")

@@ -160,6 +160,14 @@ def test_a_virtual_raster_names_the_source_that_it_misses(write_raster, tmp_path
     refused(vrt, plain, "part.tif does not exist")
 
 
+@pytest.mark.parametrize("name", ['HDF5:"{}"://red', "HDF5:{}://red", 'NETCDF:"{}":a', "GPKG:{}:a"])
+def test_a_part_of_a_file_that_is_missing_is_one_line(tmp_path, plain, name, capfd):
+    path = tmp_path / "none.h5"
+    with pytest.raises(InputError, match=rf"^{path} does not exist"):
+        Scene({"plain": name.format(path)}, (plain,))
+    assert capfd.readouterr().err == ""
+
+
 def test_several_rasters_in_a_file_are_listed(tmp_path, plain):
     path = tmp_path / "two.h5"
     with h5py.File(path, "w") as file:

@@ -184,7 +184,20 @@ def test_units_of_the_command_line():
         units_of((OPTICAL,), decibels=True)
 
 
+def test_infinity_as_nodata_is_no_other_value(write_raster):
+    dem = np.full((5, 8), 1500, np.float32)
+    dem[0] = np.inf
+    path = write_raster("dem.tif", dem)
+    found = values_of(path, DEM, units=units_of((DEM,), nodata={"dem": float("inf")}))[0]
+    np.testing.assert_array_equal(np.isnan(found), dem == np.inf)
+
+
 class TestBadUnits:
+    @pytest.mark.parametrize("value", ["x", [1], (1, 2)])
+    def test_nodata(self, value):
+        with pytest.raises(InputError, match=r"nodata value of 'dem' is .*; give a number"):
+            units_of((DEM,), nodata={"dem": value})
+
     def test_slope_that_is_computed(self, write_raster):
         path = write_raster("dem.tif", np.ones((5, 5), dtype=np.float32))
         with pytest.raises(InputError, match=r"slope, but it is computed from .*dem\.tif"):
