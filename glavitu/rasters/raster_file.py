@@ -369,8 +369,8 @@ def _own_units(name: str, dataset: Any, scaled: bool) -> tuple[Units, ...]:
 
 
 def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:
-    """Return the kind of a warning of values that a channel cannot have."""
-    return "impossible", group.name, channel
+    """Return the kind of a warning of values that a channel cannot have: one for a group's files."""
+    return "impossible", group.name, channel == SLOPE
 
 
 def _names(dataset: Any) -> tuple[str | None, ...]:
