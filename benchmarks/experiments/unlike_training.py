@@ -8,6 +8,7 @@ names its group:
     python -m benchmarks.experiments.unlike_training
 """
 
+import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -239,4 +240,5 @@ def false_alarms() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     resume(NAME, runs_of())

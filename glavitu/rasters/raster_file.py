@@ -369,7 +369,7 @@ def _own_units(name: str, dataset: Any, scaled: bool) -> tuple[Units, ...]:
 
 
 def impossible_kind(group: FeatureGroup, channel: str) -> Hashable:
-    """Return the kind of a warning of values that a channel cannot have: one for a group's files."""
+    """Return the kind of a warning of impossible values: one for a group, and one for slope."""
     return "impossible", group.name, channel == SLOPE
 
 

@@ -142,7 +142,7 @@ def test_an_area_on_pixels_of_its_own(rasters, checkpoint, tmp_path, tile):
 
 @pytest.mark.slow
 def test_smoothing_and_smallest_area(rasters, checkpoint, tmp_path):
-    assert run(rasters, checkpoint, tmp_path / "all") == 0
+    assert run(rasters, checkpoint, tmp_path / "all", "--min-area", "0") == 0
     options = ("--smoothing", "3", "--min-area", "0.01", "--probability")
     assert run(rasters, checkpoint, tmp_path / "some", *options) == 0
     every, some = (geopandas.read_file(tmp_path / n / "outlines.gpkg") for n in ("all", "some"))
