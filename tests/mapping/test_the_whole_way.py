@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory):
     """Make a small calibrated model with region encoding, whose map has both classes."""
     from lightning.pytorch import Trainer
 
-    torch.manual_seed(3)
+    torch.manual_seed(0)
     task = GlaViTUTask(
         model_args={"width": 8, "depth": 1, "heads": 2}, location="region", image_size=32
     )
