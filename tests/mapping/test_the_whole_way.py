@@ -83,7 +83,7 @@ def run(rasters, checkpoint, output, *options):
 
 
 def test_rasters_of_two_crs_become_an_inventory(rasters, checkpoint, tmp_path, tile, capsys):
-    assert run(rasters, checkpoint, tmp_path / "out", "--region", "HMA") == 0
+    assert run(rasters, checkpoint, tmp_path / "out", "--region", "HMA", "--min-area", "0") == 0
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
         *("outlines.tif", "confidence.tif", "outlines.gpkg", "confidence_bands.gpkg"),
