@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from glavitu.errors import InputError
+from glavitu.mapping.options import Section, map_options
 
-SCALE_HELP = (
-    "make physical values of stored ones as value x SCALE + OFFSET, such as optical=0.0001,-0.1; "
-    "may be repeated"
-)
-NODATA_HELP = (
-    "stored value that means missing, such as dem=-9999, or 'none' if none does; in the place of "
-    "what the files say; may be repeated"
-)
+#: What each option does, as `map` tells.
+HELP = {option.name: option.option.help for option in map_options()}
 
 
 def add_value_options(parser: argparse.ArgumentParser) -> None:
@@ -23,22 +18,20 @@ def add_value_options(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The parser.
     """
-    group = parser.add_argument_group(
-        "values", "What the numbers in the rasters are, where the files do not tell."
-    )
+    group = parser.add_argument_group(*Section.VALUES.value)
     group.add_argument(
         "--scale",
         dest="scales",
         action="append",
         default=[],
         metavar="GROUP=SCALE[,OFFSET]",
-        help=SCALE_HELP,
+        help=HELP["scales"],
     )
     group.add_argument(
-        "--nodata", action="append", default=[], metavar="GROUP=VALUE", help=NODATA_HELP
+        "--nodata", action="append", default=[], metavar="GROUP=VALUE", help=HELP["nodata"]
     )
-    group.add_argument("--decibels", action="store_true", help="sigma0 is in decibels")
-    group.add_argument("--slope-percent", action="store_true", help="slope is in percent")
+    group.add_argument("--decibels", action="store_true", help=HELP["decibels"])
+    group.add_argument("--slope-percent", action="store_true", help=HELP["slope_percent"])
 
 
 def read_scales(given: Sequence[str]) -> dict[str, tuple[float, float]]:
