@@ -53,7 +53,7 @@ from glavitu.mapping.preview import write_preview
 from glavitu.mapping.provenance import described, provenance, raster_tags
 from glavitu.mapping.room import check_room
 from glavitu.mapping.row_store import RowStore
-from glavitu.mapping.scene_check import check_scene, known_trainings
+from glavitu.mapping.scene_check import check_scene, known_trainings, say_what_is_missing
 from glavitu.mapping.scene_model import SceneModel
 from glavitu.mapping.smoothing import NODATA, smoothed_strips
 from glavitu.mapping.vectors import write_vector_files
@@ -173,6 +173,7 @@ def map_scene(
                 return FinishedMap(output, written)
             if model.calibration is None:
                 logger.warning(RAW_NOTICE)
+            say_what_is_missing(scene)
             # Models of others need not say it.
             mirrored = getattr(model, "mirrored", False)
             layout = Layout.of(scene, model.image_size, stride, mirrored)

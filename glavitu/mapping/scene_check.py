@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 #: Windows of a scene that are looked at; of a Sentinel-2 scene they are 4 % of the pixels.
 MOST_WINDOWS = 32
 
+#: Part of a map that the files of a feature group should reach.
+NEARLY_ALL = 0.98
+
 #: Seed of the places of these windows.
 SEED = 0
 
@@ -131,3 +134,19 @@ def _warning(unusual: Sequence[Difference]) -> str:
             "confidence, calibrated or not, does not show this: do not trust it here.",
         ]
     )
+
+
+def say_what_is_missing(scene: Scene) -> None:
+    """Warn of a feature group whose files reach a part of the map alone.
+
+    Args:
+        scene: The scene, open.
+    """
+    for group in scene.groups:
+        share = scene.coverage(group)
+        if share < NEARLY_ALL:
+            logger.warning(
+                f"{scene.files[group.name]}: reaches about {100 * share:.0f} % of the map, which "
+                f"has no data (255) elsewhere; give more files of {group.name!r}, or map less "
+                "with --bounds or --aoi"
+            )

@@ -25,6 +25,9 @@ from glavitu.windows import Window, intersection
 #: Pixels of a file along one of the grid; all of these are in memory at once.
 MOST_SAMPLES = 2048
 
+#: Parts along each side of a grid by which it is told how much of it files reach.
+COVERAGE_CELLS = 100
+
 
 @dataclass(frozen=True)
 class Aligned:
@@ -149,6 +152,18 @@ class Mosaic:
     @cached_property
     def _placed(self) -> list[Aligned | Neighbours]:
         return _placed(list(self._moved), self.grid, self._alone)
+
+    @property
+    def coverage(self) -> float:
+        """About which part of the grid, from 0 to 1, the files reach, with or without data."""
+        cells = np.zeros((COVERAGE_CELLS, COVERAGE_CELLS), dtype=bool)
+        per_row, per_col = (COVERAGE_CELLS / size for size in self.grid.shape)
+        for placed in self._placed:
+            top, left, height, width = placed.extent
+            rows = slice(max(0, round(top * per_row)), max(0, round((top + height) * per_row)))
+            cols = slice(max(0, round(left * per_col)), max(0, round((left + width) * per_col)))
+            cells[rows, cols] = True
+        return float(cells.mean())
 
     def read(self, window: Window) -> FloatArray:
         """Read a window inside the grid, float32 (channels, h, w), NaN where missing."""

@@ -344,6 +344,10 @@ class Scene:
             for file in mosaic.files
         ]
 
+    def coverage(self, group: FeatureGroup) -> float:
+        """About which part of the scene, from 0 to 1, the files of a group reach."""
+        return min(mosaic.coverage for mosaic in self._mosaics[group.name])
+
     @property
     def cache_bytes(self) -> int:
         """How much memory a row of the blocks of all files takes.

@@ -10,6 +10,7 @@ from rasterio.transform import from_origin
 
 from glavitu import __version__
 from glavitu.errors import InputError
+from glavitu.features import FeatureGroup
 from glavitu.mapping import cog, map_scene
 
 
@@ -99,3 +100,19 @@ def test_a_raster_that_is_not_whole_is_found_out(
     predicted = len(model.images)
     map_scene(model, {"plain": path}, tmp_path / "out", progress=False)
     assert len(model.images) == predicted
+
+
+@pytest.mark.parametrize(("columns", "told"), [(96, False), (48, True), (10, True)])
+def test_a_group_that_reaches_a_part_of_the_map_is_named(
+    tmp_path, write_raster, tiny_model, plain, caplog, columns, told
+):
+    other = FeatureGroup("other", ("value",), (0,), (1,))
+    values = np.random.default_rng(0).random((96, 96)).astype(np.float32)
+    files = {"plain": write_raster("a.tif", values)}
+    files["other"] = write_raster("b.tif", values[:, :columns])
+    result = map_scene(tiny_model((plain, other)), files, tmp_path / "out", progress=False)
+    with rasterio.open(result.classes) as file:
+        assert (file.read(1)[:, columns:] == 255).all()
+    said = [line for line in caplog.messages if "b.tif: reaches about" in line]
+    assert len(said) == told
+    assert not told or f"about {100 * columns / 96:.0f} % of the map" in said[0]
