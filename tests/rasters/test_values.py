@@ -66,7 +66,7 @@ class TestMissingValuesThatNobodyMarked:
         with pytest.warns(UserWarning, match=r"dem\.tif: dem \(elevation\).*--nodata dem=") as said:
             found = read(path, DEM)
         assert len(said) == 1
-        np.testing.assert_array_equal(np.isnan(found[0]), dem == value)
+        np.testing.assert_array_equal(np.isnan(found[0]), dem == dem.dtype.type(value))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             again = read(path, DEM, units=units_of((DEM,), nodata={"dem": value}))
