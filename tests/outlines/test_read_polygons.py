@@ -285,8 +285,8 @@ class TestBroken:
         with sqlite3.connect(path) as base:
             base.execute("update gpkg_ogr_contents set feature_count = ?", (count,))
         base.close()
-        if len(pyogrio.read_dataframe(path)) == count:
-            pytest.skip("this pyogrio reads no more than a file says that it has")
+        if count == 1 and pyogrio.__version__.startswith("0.9."):
+            pytest.skip("pyogrio 0.9 reads no more features than a file says that it has")
         with pytest.raises(InputError, match=r"lie\.gpkg: says that it has"):
             read_polygons(path)
 
