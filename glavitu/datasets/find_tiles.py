@@ -29,7 +29,7 @@ from glavitu.files import Name, is_local
 from glavitu.outlines.read_polygons import RASTER_SUFFIXES, VECTOR_SUFFIXES, PolygonFile
 from glavitu.rasters.bounds import beside_grid
 from glavitu.rasters.grid import Grid, check_bounds
-from glavitu.rasters.raster_file import Said
+from glavitu.rasters.open_files import Said
 from glavitu.rasters.scene import Scene
 from glavitu.rasters.units import Units
 from glavitu.regions import region_index

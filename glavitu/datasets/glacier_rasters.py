@@ -19,7 +19,7 @@ from glavitu.datasets.tile_dataset import TileDataset, check_location
 from glavitu.datasets.torchgeo_api import RasterDataset
 from glavitu.errors import InputError
 from glavitu.features import FeatureGroup, FeatureLike, resolve_features
-from glavitu.rasters.raster_file import Said
+from glavitu.rasters.open_files import Said
 from glavitu.rasters.scene import Scene
 from glavitu.rasters.units import units_of
 from glavitu.windows import Window

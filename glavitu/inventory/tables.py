@@ -44,7 +44,7 @@ from glavitu.inventory.tile_folder import (
     read_labels,
 )
 from glavitu.rasters.bounds import bounds_of_grid, union
-from glavitu.rasters.raster_file import Said
+from glavitu.rasters.open_files import Said
 from glavitu.regions import region_index, region_name
 from glavitu.terminal import numeric, print_table
 

@@ -2,7 +2,7 @@
 
 from glavitu.arrays import FloatArray
 from glavitu.features import DEM, FEATURES, FeatureGroup
-from glavitu.rasters.raster_file import Said
+from glavitu.rasters.open_files import Said
 
 
 def forget_fill(group: FeatureGroup, values: FloatArray, name: str, said: Said) -> None:

@@ -1,8 +1,6 @@
 """One raster file: what is known of it, and how its bands are read."""
 
 import math
-import warnings
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +13,8 @@ from glavitu.arrays import FloatArray
 from glavitu.errors import InputError
 from glavitu.features import FEATURES, OPTICAL, FeatureGroup
 from glavitu.rasters.grid import Grid, check_georeferenced
-from glavitu.rasters.opening import open_dataset, reason
+from glavitu.rasters.open_files import OpenFiles
+from glavitu.rasters.opening import reason
 from glavitu.rasters.stored_units import (
     Conversion,
     conversion,
@@ -27,59 +26,6 @@ from glavitu.windows import Window
 
 #: Tag of files whose values are in the model's range already, as `glavitu convert` writes them.
 SCALED_TAG = "glavitu_scaled"
-
-#: Files kept open at once; a folder may hold more than an operating system lets a process open.
-OPEN_FILES = 64
-
-
-class OpenFiles:
-    """Datasets by their name, those used last kept open.
-
-    They may be used by several threads, by one at a time.
-
-    Args:
-        said: What warnings were given on files; of its own by default.
-    """
-
-    def __init__(self, said: "Said | None" = None) -> None:
-        self._datasets: OrderedDict[str, Any] = OrderedDict()
-        self.said = Said() if said is None else said
-
-    def get(self, name: str) -> Any:
-        """Return a dataset, open.
-
-        Args:
-            name: A path of this machine, or what else GDAL opens.
-
-        Raises:
-            InputError: If the file is missing or is no raster.
-        """
-        if name in self._datasets:
-            self._datasets.move_to_end(name)
-            return self._datasets[name]
-        dataset = open_dataset(name)
-        while len(self._datasets) >= OPEN_FILES:
-            self._datasets.popitem(last=False)[1].close()
-        self._datasets[name] = dataset
-        return dataset
-
-    def close(self) -> None:
-        """Close all."""
-        while self._datasets:
-            self._datasets.popitem()[1].close()
-
-
-class Said:
-    """Warnings on files: each kind once, with the first file that gives rise to it."""
-
-    def __init__(self) -> None:
-        self._kinds: set[Hashable] = set()
-
-    def __call__(self, kind: Hashable, message: str) -> None:
-        """Warn, unless a warning of the kind was given."""
-        if kind not in self._kinds:
-            self._kinds.add(kind)
-            warnings.warn(message, stacklevel=2)
 
 
 @dataclass(frozen=True, eq=False)

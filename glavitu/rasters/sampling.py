@@ -6,8 +6,9 @@ import numpy as np
 import rasterio.warp
 
 from glavitu.rasters.grid import Grid, coordinates
+from glavitu.rasters.looks import Look, look_at
 from glavitu.rasters.raster_file import RasterFile
-from glavitu.rasters.values import ENOUGH, Finding, Look, findings, look_at
+from glavitu.rasters.values import ENOUGH, Finding, findings
 from glavitu.windows import Window, intersection
 
 #: Side of a part in pixels.

@@ -21,11 +21,8 @@ from glavitu.rasters.grid import (
 )
 from glavitu.rasters.ground import Ground
 from glavitu.rasters.mosaic import Mosaic, mosaic_on
-from glavitu.rasters.raster_file import (
-    SCALED_TAG,
-    OpenFiles,
-    Said,
-)
+from glavitu.rasters.open_files import OpenFiles, Said
+from glavitu.rasters.raster_file import SCALED_TAG
 from glavitu.rasters.sampling import all_findings, sampled_findings
 from glavitu.rasters.sources import (
     Files,

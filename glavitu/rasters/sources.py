@@ -9,11 +9,8 @@ from glavitu.features import DEM, FeatureGroup
 from glavitu.files import as_name, is_local
 from glavitu.rasters.band_names import contradictions, order_of
 from glavitu.rasters.grid import grid_differences, transformer
-from glavitu.rasters.raster_file import (
-    SCALED_TAG,
-    OpenFiles,
-    RasterFile,
-)
+from glavitu.rasters.open_files import OpenFiles
+from glavitu.rasters.raster_file import SCALED_TAG, RasterFile
 from glavitu.rasters.units import SLOPE, Units
 
 #: What may be given for a feature group: a raster, several that make a mosaic or are one channel

@@ -40,7 +40,8 @@ from glavitu.rasters.grid import (
     horizontal,
     transformer,
 )
-from glavitu.rasters.raster_file import OpenFiles, RasterFile
+from glavitu.rasters.open_files import OpenFiles
+from glavitu.rasters.raster_file import RasterFile
 from glavitu.rasters.sources import Files, list_files
 
 #: The longest side of a grid in pixels; beyond it a resolution is in the wrong unit.

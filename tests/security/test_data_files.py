@@ -12,7 +12,7 @@ from glavitu.errors import InputError
 from glavitu.files import strangers
 from glavitu.files.strangers import OUTSIDE
 from glavitu.outlines.read_polygons import read_polygons
-from glavitu.rasters.raster_file import OpenFiles
+from glavitu.rasters.open_files import OpenFiles
 
 from ..raster_files import write_raster
 from .commands import fails
